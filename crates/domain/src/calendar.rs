@@ -1,0 +1,1 @@
+//! Cuts ranges of time into the buckets of an answer.

@@ -1,0 +1,1 @@
+//! Process plumbing: settings, telemetry, signals, probes, AWS connection.

@@ -1,0 +1,1 @@
+//! Every key, item and transaction of Tidemark's data table.

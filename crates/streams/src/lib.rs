@@ -1,0 +1,1 @@
+//! Reads DynamoDB Streams in lineage order, under fenced leases.

@@ -1,0 +1,1 @@
+//! The worker: consumes streams and commits deltas.

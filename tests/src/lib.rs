@@ -1,0 +1,1 @@
+//! The proof: integration tests of Tidemark against real parts.
