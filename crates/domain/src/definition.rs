@@ -12,11 +12,15 @@ use crate::decimal::Decimal;
 use crate::name::{DimensionName, InventoryName, MeasureName, MetricName, SourceName};
 use crate::tenant::TenantId;
 
-mod check;
+pub(crate) mod check;
+mod metric;
+mod problem;
 mod read;
+mod spelling;
+mod spot;
 mod yaml;
 
-pub use read::{Invalid, Problem};
+pub use problem::{Invalid, Problem};
 
 /// Most rows of the data table one record may touch: a commit has 100 places, some of them taken by what is not an aggregate.
 pub const ROWS_PER_RECORD_MAX: usize = 90;
@@ -98,6 +102,11 @@ pub struct Metric {
 }
 
 impl Metric {
+    /// The measures that rows hold; a ratio is divided from them when it is read.
+    pub fn stored_measures(&self) -> impl Iterator<Item = (&MeasureName, &Measure)> {
+        self.measures.iter().filter(|(_, measure)| measure.is_stored())
+    }
+
     /// A short name for the metric's meaning: the same for the same meaning, whatever the file's spelling.
     pub fn version(&self) -> String {
         let canonical = serde_json::to_vec(self).expect("a metric is plain data with text keys");
@@ -125,6 +134,11 @@ pub enum Measure {
 }
 
 impl Measure {
+    /// Whether rows hold it; a ratio is divided from others when it is read.
+    pub fn is_stored(&self) -> bool {
+        !matches!(self, Self::Ratio { .. })
+    }
+
     pub fn unit(&self) -> Option<&str> {
         match self {
             Self::Sum { unit, .. } | Self::Count { unit } | Self::Ratio { unit, .. } => unit.as_deref(),
@@ -217,3 +231,6 @@ pub struct Quantity {
     pub attribute: String,
     pub default: Option<Decimal>,
 }
+
+#[cfg(test)]
+mod tests;

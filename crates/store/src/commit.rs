@@ -1,0 +1,225 @@
+//! The one transaction in which a batch's effects and its shard's position become visible together. STREAMS §2.
+//!
+//! The position's update, the *fence*, comes ready-made from the streams crate and goes first; its condition is what makes the whole
+//! exact. This file adds the rows, sends one request, and says how it ended in terms of what a caller must do next.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, TransactWriteItem, Update};
+use tidemark_domain::bucket::QUARTER_RETENTION_DAYS;
+use tidemark_domain::delta::{Measures, RowKey};
+use tidemark_domain::{Bucket, Decimal, MeasureName, TenantId};
+
+use crate::Store;
+use crate::aggregate::{BROKEN, measure_attribute};
+use crate::error::Error;
+use crate::item::{key_item, n};
+use crate::key::{self, EXPIRES_AT};
+use crate::quarantine::{Diverted, QuarantineWrite};
+
+mod refusal;
+
+/// Most items of one transaction (AWS: TransactWriteItems).
+pub const ITEMS_MAX: usize = 100;
+/// Rows outlive what the API reads of them by this much, so that none vanishes from under a query.
+const EXPIRY_SLACK_DAYS: i64 = 3;
+const DAY_SECONDS: i64 = 24 * 60 * 60;
+
+/// An item as it stands in a table, for whoever can read it.
+pub type Item = HashMap<String, AttributeValue>;
+
+/// Everything a commit writes beside the position.
+#[derive(Debug, Clone, Default)]
+pub struct Writes {
+    pub rows: Vec<RowWrite>,
+    pub quarantine: Vec<QuarantineWrite>,
+}
+
+/// One row of the data table and what happens to it.
+#[derive(Debug, Clone)]
+pub struct RowWrite {
+    pub key: RowKey,
+    pub lane: u16,
+    pub delta: Measures,
+    pub change: RowChange,
+}
+
+/// How a row takes its delta.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RowChange {
+    /// By `ADD`, whatever stands there.
+    Add,
+    /// The delta alone has more digits than DynamoDB takes, but the sum has not: the sums replace what was read.
+    Replace { read: BTreeMap<MeasureName, Option<Decimal>> },
+    /// Not at all: the row cannot hold the sum. It is marked broken, and the delta goes to quarantine.
+    Divert,
+}
+
+/// How a commit that did not simply succeed ended.
+#[derive(Debug, thiserror::Error)]
+pub enum CommitError {
+    /// The fence's condition failed; this is the shard item that stands.
+    #[error("the shard's position is not where this batch begins")]
+    Fenced(Option<Item>),
+    /// Somebody else writes the same rows, or the table is throttled: the same request may be made again.
+    #[error("the commit met another, or was throttled")]
+    Contended,
+    /// No answer, or none that says whether it was applied: the shard item must be read.
+    #[error("it is unknown whether the commit was applied")]
+    Unknown(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Some rows cannot take their delta by `ADD`; by index, what they take instead.
+    #[error("rows refused their delta")]
+    RowsRefused(Vec<(usize, RowChange)>),
+    /// A row that was to be replaced was changed meanwhile: `Add` is to be tried again.
+    #[error("rows changed meanwhile")]
+    RowsMoved,
+    #[error(transparent)]
+    Failed(#[from] Error),
+}
+
+/// What names a commit's own quarantine record.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    pub source: tidemark_domain::SourceName,
+    /// The sequence number the batch ends with.
+    pub sequence: String,
+    /// When its last record was written.
+    pub at: jiff::Timestamp,
+}
+
+impl Writes {
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty() && self.quarantine.is_empty()
+    }
+
+    /// How many items the transaction has, the fence included.
+    pub fn items(&self) -> usize {
+        let counters: BTreeSet<_> = self.quarantine.iter().flat_map(QuarantineWrite::counters).collect();
+        let diverted: BTreeSet<&TenantId> = self.diverted().map(|row| &row.key.tenant).collect();
+        // A tenant's diverted deltas are one record, counted in two counters that may not be there yet.
+        let for_diverted = if diverted.is_empty() { 0 } else { 2 * diverted.len() + 1 };
+        1 + self.rows.len() + self.quarantine.len() + counters.len() + for_diverted
+    }
+
+    fn diverted(&self) -> impl Iterator<Item = &RowWrite> {
+        self.rows.iter().filter(|row| row.change == RowChange::Divert)
+    }
+}
+
+impl Store {
+    /// Makes one attempt at a commit.
+    ///
+    /// # Errors
+    /// See [`CommitError`]: each variant is a rule of STREAMS §2.
+    pub async fn commit(&self, fence: Update, writes: &Writes, batch: &Batch) -> Result<(), CommitError> {
+        let mut items = vec![TransactWriteItem::builder().update(fence).build()];
+        items.extend(writes.rows.iter().map(|row| TransactWriteItem::builder().update(self.row_update(row)).build()));
+        let diverted = Diverted::by_tenant(writes.diverted(), batch);
+        let records: Vec<&QuarantineWrite> = writes.quarantine.iter().chain(&diverted).collect();
+        items.extend(self.quarantine_items(&records, batch.at));
+        match self.client.transact_write_items().set_transact_items(Some(items)).send().await {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.judge(error, writes).await),
+        }
+    }
+
+    fn row_update(&self, row: &RowWrite) -> Update {
+        let mut update =
+            Update::builder().table_name(&self.tables.data).set_key(Some(key_item(&key::aggregate(&row.key, row.lane))));
+        let (mut adds, mut sets, mut conditions) = (Vec::new(), Vec::new(), Vec::new());
+        for (index, (name, delta)) in row.delta.iter().enumerate() {
+            let (attribute, value) = (format!("#m{index}"), format!(":d{index}"));
+            match &row.change {
+                RowChange::Divert => continue,
+                RowChange::Add => {
+                    adds.push(format!("{attribute} {value}"));
+                    update = update.expression_attribute_values(value, n(delta));
+                }
+                RowChange::Replace { read } => {
+                    let read = read.get(name).cloned().flatten();
+                    conditions.push(match &read {
+                        None => format!("attribute_not_exists({attribute})"),
+                        Some(_) => format!("{attribute} = :r{index}"),
+                    });
+                    if let Some(read) = &read {
+                        update = update.expression_attribute_values(format!(":r{index}"), n(read));
+                    }
+                    let sum: Decimal = [Some(delta), read.as_ref()].into_iter().flatten().sum();
+                    sets.push(format!("{attribute} = {value}"));
+                    update = update.expression_attribute_values(value, n(sum));
+                }
+            }
+            update = update.expression_attribute_names(attribute, measure_attribute(name));
+        }
+        if row.change == RowChange::Divert {
+            sets.push("#broken = :broken".to_owned());
+            update = update.expression_attribute_names("#broken", BROKEN);
+            update = update.expression_attribute_values(":broken", AttributeValue::Bool(true));
+        }
+        if let Bucket::Quarter { start } = row.key.bucket {
+            sets.push("#expires = :expires".to_owned());
+            update = update.expression_attribute_names("#expires", EXPIRES_AT);
+            let expires = start.as_second() + (QUARTER_RETENTION_DAYS + EXPIRY_SLACK_DAYS) * DAY_SECONDS;
+            update = update.expression_attribute_values(":expires", n(expires));
+        }
+        let clause =
+            |word: &str, parts: &[String]| if parts.is_empty() { String::new() } else { format!("{word} {} ", parts.join(", ")) };
+        update = update.update_expression(clause("ADD", &adds) + &clause("SET", &sets));
+        if !conditions.is_empty() {
+            update = update.condition_expression(conditions.join(" AND "));
+        }
+        update.build().expect("table, key and expression are set")
+    }
+
+    async fn judge(&self, error: SdkError<TransactWriteItemsError>, writes: &Writes) -> CommitError {
+        if let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error() {
+            match judge_reasons(canceled.cancellation_reasons()) {
+                Judged::Fenced(item) => return CommitError::Fenced(item),
+                Judged::RowsMoved => return CommitError::RowsMoved,
+                Judged::Contended => return CommitError::Contended,
+                Judged::Invalid => {}
+            }
+        } else {
+            let code = error.code().unwrap_or_default();
+            let about_rows = code == "ValidationException";
+            if !about_rows {
+                return match Error::from_sdk(&self.tables.data, error) {
+                    Error::Throttled(_) => CommitError::Contended,
+                    Error::Unreachable(source) => CommitError::Unknown(source),
+                    // A 5xx says nothing about what was applied.
+                    Error::Other(source) => CommitError::Unknown(source),
+                    certain => CommitError::Failed(certain),
+                };
+            }
+        }
+        match self.refused_rows(writes).await {
+            Ok(rows) if rows.is_empty() => CommitError::Failed(Error::from_sdk(&self.tables.data, error)),
+            Ok(rows) => CommitError::RowsRefused(rows),
+            Err(error) => CommitError::Failed(error),
+        }
+    }
+}
+
+enum Judged {
+    Fenced(Option<Item>),
+    RowsMoved,
+    Contended,
+    Invalid,
+}
+
+/// The fence is the first item; its refusal outweighs all others, since nothing of this batch may be decided under another position.
+fn judge_reasons(reasons: &[CancellationReason]) -> Judged {
+    const TRANSIENT: [&str; 4] = ["None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
+    let code = |reason: &CancellationReason| reason.code().unwrap_or("None").to_owned();
+    if let Some(fence) = reasons.first()
+        && code(fence) == "ConditionalCheckFailed"
+    {
+        return Judged::Fenced(fence.item().cloned());
+    }
+    if reasons.iter().any(|reason| code(reason) == "ConditionalCheckFailed") {
+        return Judged::RowsMoved;
+    }
+    if reasons.iter().all(|reason| TRANSIENT.contains(&code(reason).as_str())) { Judged::Contended } else { Judged::Invalid }
+}

@@ -1,0 +1,82 @@
+//! What can go wrong with a call to DynamoDB, as the choices a caller has.
+
+use aws_credential_types::provider::error::CredentialsError;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// A failed call, in terms of what can be done about it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("the table `{0}` does not exist: create it with `tidemark init`, or set TIDEMARK_TABLE and TIDEMARK_CONTROL_TABLE")]
+    TableMissing(String),
+    #[error("DynamoDB throttles the table; the call can be made again")]
+    Throttled(#[source] Source),
+    #[error("DynamoDB cannot be reached: check AWS_ENDPOINT_URL, AWS_REGION and the network")]
+    Unreachable(#[source] Source),
+    #[error("no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role")]
+    NoCredentials(#[source] Source),
+    #[error("AWS denies this call: the credentials or their permissions are wrong ({code})")]
+    Denied {
+        code: String,
+        #[source]
+        source: Source,
+    },
+    /// A conditional write found something else than it expected.
+    #[error("the item was changed meanwhile")]
+    ConditionFailed,
+    #[error("the stored item {key} cannot be read: {problem}")]
+    Corrupt { key: String, problem: String },
+    #[error("this binary knows stored data up to format {known}, the tables hold format {found}: use a newer Tidemark")]
+    NewerFormat { known: u32, found: u32 },
+    #[error("DynamoDB refused the call")]
+    Other(#[source] Source),
+}
+
+impl Error {
+    /// Whether the same call may succeed later without anyone changing anything.
+    pub fn is_retryable(&self) -> bool {
+        matches!(self, Self::Throttled(_) | Self::Unreachable(_))
+    }
+
+    /// Classifies an SDK error of a call on `table`.
+    pub(crate) fn from_sdk<E>(table: &str, error: SdkError<E>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        let code = error.code().unwrap_or_default().to_owned();
+        match code.as_str() {
+            "ResourceNotFoundException" => return Self::TableMissing(table.to_owned()),
+            "ConditionalCheckFailedException" => return Self::ConditionFailed,
+            "ProvisionedThroughputExceededException"
+            | "ThrottlingException"
+            | "RequestLimitExceeded"
+            | "TransactionConflictException"
+            | "TransactionInProgressException" => return Self::Throttled(error.into()),
+            "AccessDeniedException"
+            | "UnrecognizedClientException"
+            | "InvalidSignatureException"
+            | "ExpiredTokenException"
+            | "MissingAuthenticationTokenException"
+            | "IncompleteSignatureException"
+            | "InvalidClientTokenId" => {
+                return Self::Denied { code, source: error.into() };
+            }
+            _ => {}
+        }
+        if lacks_credentials(&error) {
+            return Self::NoCredentials(error.into());
+        }
+        match error {
+            SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) | SdkError::ResponseError(_) => {
+                Self::Unreachable(error.into())
+            }
+            other => Self::Other(other.into()),
+        }
+    }
+}
+
+/// The SDK reports a missing identity as a failed dispatch or construction; only the innermost cause tells.
+fn lacks_credentials(error: &(dyn std::error::Error + 'static)) -> bool {
+    std::iter::successors(Some(error), |error| error.source()).any(<dyn std::error::Error>::is::<CredentialsError>)
+}

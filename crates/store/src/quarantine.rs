@@ -1,0 +1,346 @@
+//! The quarantine: what could not be counted, with both images and the reason, kept 30 days.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem, Update};
+use jiff::Timestamp;
+use jiff::civil::Date;
+use tidemark_domain::{Image, SourceName, TenantId};
+
+use crate::commit::{Batch, RowWrite};
+use crate::error::Error;
+use crate::item::{Item, Stored, key_item, n, s};
+use crate::key::{self, EXPIRES_AT, Key, PK, SK};
+use crate::{Store, Tenant};
+
+mod image;
+
+use image::CompressedImage;
+pub use image::StoredImage;
+
+/// How long a record is kept, in days.
+pub(crate) const RETENTION_DAYS: i64 = 30;
+const DAY_SECONDS: i64 = 24 * 60 * 60;
+
+const AT: &str = "at";
+const CODE: &str = "code";
+const REASON: &str = "reason";
+const OLD: &str = "old";
+const NEW: &str = "new";
+const COUNT: &str = "records";
+
+/// Whose quarantine a record is in.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Whose {
+    Tenant(TenantId),
+    /// The tenant itself could not be read: only operators see the record.
+    Source(SourceName),
+}
+
+/// A record to be quarantined.
+#[derive(Debug, Clone)]
+pub struct QuarantineWrite {
+    whose: Whose,
+    source: SourceName,
+    sequence: String,
+    at: Timestamp,
+    code: String,
+    reason: String,
+    old: Option<CompressedImage>,
+    new: Option<CompressedImage>,
+}
+
+/// A quarantined record.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Quarantined {
+    pub id: QuarantineId,
+    pub source: SourceName,
+    pub sequence_number: String,
+    /// When the record was written to the source.
+    pub at: Timestamp,
+    pub code: String,
+    pub reason: String,
+    pub old: Option<StoredImage>,
+    pub new: Option<StoredImage>,
+}
+
+/// Names a record within one quarantine: its UTC day, source and sequence number, as `qua_20261122_orders_4700…`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct QuarantineId {
+    date: Date,
+    source: SourceName,
+    sequence: String,
+}
+
+/// The text is no quarantine id.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("not a quarantine id, which looks like qua_20261122_orders_4700000000001")]
+pub struct InvalidId(());
+
+/// Which records to list.
+#[derive(Debug, Clone)]
+pub struct QuarantineQuery {
+    /// Continue behind this record.
+    pub after: Option<QuarantineId>,
+    pub limit: usize,
+    /// Days older than the retention before this are not asked for.
+    pub now: Timestamp,
+}
+
+/// A page of records, newest day first.
+#[derive(Debug, Clone)]
+pub struct QuarantinePage {
+    pub records: Vec<Quarantined>,
+    pub more: bool,
+}
+
+impl QuarantineWrite {
+    /// A record whose new image could not be read; `reasons` in the order they were found.
+    pub fn unreadable(whose: Whose, batch: &Batch, code: &str, reason: String, images: (Option<&Image>, Option<&Image>)) -> Self {
+        Self {
+            whose,
+            source: batch.source.clone(),
+            sequence: batch.sequence.clone(),
+            at: batch.at,
+            code: code.to_owned(),
+            reason,
+            old: images.0.map(CompressedImage::of),
+            new: images.1.map(CompressedImage::of),
+        }
+    }
+
+    /// About how many bytes the stored record has.
+    pub fn bytes(&self) -> usize {
+        let images = self.old.iter().chain(&self.new).map(CompressedImage::bytes).sum::<usize>();
+        500 + self.reason.len() + images
+    }
+
+    /// The counters the record is counted in: the source's, and its tenant's if it has one.
+    pub(crate) fn counters(&self) -> Vec<(Whose, SourceName)> {
+        let of_source = (Whose::Source(self.source.clone()), self.source.clone());
+        match &self.whose {
+            Whose::Source(_) => vec![of_source],
+            Whose::Tenant(tenant) => vec![of_source, (Whose::Tenant(tenant.clone()), self.source.clone())],
+        }
+    }
+
+    fn id(&self) -> QuarantineId {
+        QuarantineId { date: key::utc_date(self.at), source: self.source.clone(), sequence: self.sequence.clone() }
+    }
+
+    fn put(&self, table: &str) -> Put {
+        let mut item = key_item(&self.id().key(&self.whose));
+        item.insert(AT.to_owned(), n(self.at.as_second()));
+        item.insert(CODE.to_owned(), s(&self.code));
+        item.insert(REASON.to_owned(), s(&self.reason));
+        item.insert(EXPIRES_AT.to_owned(), n(self.at.as_second() + RETENTION_DAYS * DAY_SECONDS));
+        for (name, image) in [(OLD, &self.old), (NEW, &self.new)] {
+            if let Some(image) = image {
+                image.write(name, &mut item);
+            }
+        }
+        Put::builder().table_name(table).set_item(Some(item)).build().expect("table and item are set")
+    }
+}
+
+/// Deltas that their rows refused, one record per tenant.
+pub(crate) struct Diverted;
+
+impl Diverted {
+    pub(crate) fn by_tenant<'a>(rows: impl Iterator<Item = &'a RowWrite>, batch: &Batch) -> Vec<QuarantineWrite> {
+        let mut tenants: BTreeMap<&TenantId, Vec<&RowWrite>> = BTreeMap::new();
+        for row in rows {
+            tenants.entry(&row.key.tenant).or_default().push(row);
+        }
+        let record = |(tenant, rows): (&TenantId, Vec<&RowWrite>)| {
+            let name = |row: &&RowWrite| {
+                let deltas: Vec<String> = row.delta.iter().map(|(measure, delta)| format!("{measure} {delta}")).collect();
+                format!("{}: {}", key::aggregate(&row.key, row.lane), deltas.join(", "))
+            };
+            let rows: Vec<String> = rows.iter().map(name).collect();
+            QuarantineWrite {
+                whose: Whose::Tenant(tenant.clone()),
+                source: batch.source.clone(),
+                // A record of the same sequence number may be there for its image's own sake.
+                sequence: format!("{}r", batch.sequence),
+                at: batch.at,
+                code: "row_overflow".to_owned(),
+                reason: format!(
+                    "these rows cannot hold the sum in 38 digits, and were marked broken; their deltas were: {}",
+                    rows.join("; ")
+                ),
+                old: None,
+                new: None,
+            }
+        };
+        tenants.into_iter().map(record).collect()
+    }
+}
+
+impl QuarantineId {
+    fn key(&self, whose: &Whose) -> Key {
+        let pk = key::quarantine_partition(whose, self.date);
+        Key { pk, sk: key::quarantine_sort_key(&self.source, &self.sequence) }
+    }
+}
+
+impl std::fmt::Display for QuarantineId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "qua_{}_{}_{}", key::day_chunk(self.date), self.source, self.sequence)
+    }
+}
+
+impl FromStr for QuarantineId {
+    type Err = InvalidId;
+
+    fn from_str(text: &str) -> Result<Self, InvalidId> {
+        let parse = || {
+            let (date, rest) = text.strip_prefix("qua_")?.split_once('_')?;
+            let (source, sequence) = rest.rsplit_once('_')?;
+            let digits = sequence.strip_suffix('r').unwrap_or(sequence);
+            let valid = !digits.is_empty() && digits.len() <= 60 && digits.bytes().all(|c| c.is_ascii_digit());
+            let date = Date::strptime("%Y%m%d", date).ok()?;
+            let source = SourceName::new(source).ok()?;
+            valid.then(|| Self { date, source, sequence: sequence.to_owned() })
+        };
+        parse().ok_or(InvalidId(()))
+    }
+}
+
+impl Store {
+    /// A tenant's quarantined records, newest day first.
+    ///
+    /// # Errors
+    /// When the items cannot be read.
+    pub async fn quarantined(&self, tenant: &Tenant, query: &QuarantineQuery) -> Result<QuarantinePage, Error> {
+        self.quarantined_of(&Whose::Tenant(tenant.id().clone()), query).await
+    }
+
+    /// The records of a source whose tenant could not be read, for operators, or those of a tenant named by one.
+    ///
+    /// # Errors
+    /// When the items cannot be read.
+    pub async fn quarantined_of(&self, whose: &Whose, query: &QuarantineQuery) -> Result<QuarantinePage, Error> {
+        // The first partition is tomorrow's: the source's clock may be ahead of ours.
+        let newest = key::utc_date(query.now).tomorrow().unwrap_or(Date::MAX);
+        let first = query.after.as_ref().map_or(newest, |id| id.date.min(newest));
+        let last = newest.checked_sub(jiff::ToSpan::days(RETENTION_DAYS + 1)).unwrap_or(Date::MIN);
+        let mut records = Vec::new();
+        let mut date = first;
+        while date >= last && records.len() <= query.limit {
+            let after = query.after.as_ref().filter(|id| id.date == date);
+            records.extend(self.quarantined_on(whose, date, after, query.limit + 1 - records.len()).await?);
+            let Ok(yesterday) = date.yesterday() else { break };
+            date = yesterday;
+        }
+        let more = records.len() > query.limit;
+        records.truncate(query.limit);
+        Ok(QuarantinePage { records, more })
+    }
+
+    /// One quarantined record of a tenant.
+    ///
+    /// # Errors
+    /// When the item cannot be read.
+    pub async fn quarantined_record(&self, tenant: &Tenant, id: &QuarantineId) -> Result<Option<Quarantined>, Error> {
+        self.quarantined_record_of(&Whose::Tenant(tenant.id().clone()), id).await
+    }
+
+    /// One quarantined record, for operators.
+    ///
+    /// # Errors
+    /// When the item cannot be read.
+    pub async fn quarantined_record_of(&self, whose: &Whose, id: &QuarantineId) -> Result<Option<Quarantined>, Error> {
+        let item = self.get(&id.key(whose)).await?;
+        item.map(|item| decode(&item, id.date)).transpose()
+    }
+
+    /// How many records of each source were ever quarantined for a tenant.
+    ///
+    /// # Errors
+    /// When the items cannot be read.
+    pub async fn quarantine_counts(&self, tenant: &Tenant) -> Result<BTreeMap<SourceName, u64>, Error> {
+        self.counts(format!("T#{}#QN", tenant.id())).await
+    }
+
+    /// How many records of each source were ever quarantined, whosoever they were.
+    ///
+    /// # Errors
+    /// When the items cannot be read.
+    pub async fn quarantine_counts_of_sources(&self) -> Result<BTreeMap<SourceName, u64>, Error> {
+        self.counts("QN".to_owned()).await
+    }
+
+    async fn counts(&self, pk: String) -> Result<BTreeMap<SourceName, u64>, Error> {
+        let query = self.client.query().table_name(&self.tables.data).consistent_read(true);
+        let query = query.key_condition_expression("#pk = :pk").expression_attribute_names("#pk", PK);
+        let output = query.expression_attribute_values(":pk", s(pk)).send().await;
+        let output = output.map_err(|error| Error::from_sdk(&self.tables.data, error))?;
+        let count = |item: &Item| {
+            let stored = Stored(item);
+            let source = stored.text(SK)?;
+            let source = SourceName::new(&source).map_err(|error| stored.corrupt(SK, &error.to_string()))?;
+            Ok((source, stored.number(COUNT)?.unwrap_or_default()))
+        };
+        output.items().iter().map(count).collect()
+    }
+
+    async fn quarantined_on(
+        &self,
+        whose: &Whose,
+        date: Date,
+        after: Option<&QuarantineId>,
+        limit: usize,
+    ) -> Result<Vec<Quarantined>, Error> {
+        let query = self.client.query().table_name(&self.tables.data).scan_index_forward(false);
+        let query = query
+            .key_condition_expression("#pk = :pk")
+            .expression_attribute_names("#pk", PK)
+            .expression_attribute_values(":pk", s(key::quarantine_partition(whose, date)))
+            .set_exclusive_start_key(after.map(|id| key_item(&id.key(whose))))
+            .limit(i32::try_from(limit).unwrap_or(i32::MAX));
+        let output = query.send().await.map_err(|error| Error::from_sdk(&self.tables.data, error))?;
+        output.items().iter().map(|item| decode(item, date)).collect()
+    }
+
+    /// The puts and counters of a commit's quarantined records.
+    pub(crate) fn quarantine_items(&self, records: &[&QuarantineWrite], now: Timestamp) -> Vec<TransactWriteItem> {
+        let table = &self.tables.data;
+        let puts = records.iter().map(|record| TransactWriteItem::builder().put(record.put(table)).build());
+        let mut counters: BTreeMap<(Whose, SourceName), u64> = BTreeMap::new();
+        for counter in records.iter().flat_map(|record| record.counters()) {
+            *counters.entry(counter).or_default() += 1;
+        }
+        let updates = counters.into_iter().map(|((whose, source), count)| {
+            let update = Update::builder()
+                .table_name(table)
+                .set_key(Some(key_item(&key::quarantine_count(&whose, &source))))
+                .update_expression("ADD #count :count SET #at = :at")
+                .expression_attribute_names("#count", COUNT)
+                .expression_attribute_names("#at", AT)
+                .expression_attribute_values(":count", n(count))
+                .expression_attribute_values(":at", n(now.as_second()));
+            let update = update.build().expect("table, key and expression are set");
+            TransactWriteItem::builder().update(update).build()
+        });
+        puts.chain(updates).collect()
+    }
+}
+
+fn decode(item: &Item, date: Date) -> Result<Quarantined, Error> {
+    let stored = Stored(item);
+    let sk = stored.text(SK)?;
+    let (source, sequence) = sk.split_once('#').ok_or_else(|| stored.corrupt(SK, "is no key of a quarantined record"))?;
+    let source = SourceName::new(source).map_err(|error| stored.corrupt(SK, &error.to_string()))?;
+    Ok(Quarantined {
+        id: QuarantineId { date, source: source.clone(), sequence: sequence.to_owned() },
+        source,
+        sequence_number: sequence.strip_suffix('r').unwrap_or(sequence).to_owned(),
+        at: stored.instant(AT)?.ok_or_else(|| stored.corrupt(AT, "is missing"))?,
+        code: stored.text(CODE)?,
+        reason: stored.text(REASON)?,
+        old: StoredImage::read(OLD, &stored)?,
+        new: StoredImage::read(NEW, &stored)?,
+    })
+}

@@ -1,0 +1,135 @@
+//! The data table itself: its schema, and the protections it is created with.
+
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, PointInTimeRecoverySpecification, ScalarAttributeType,
+    TableStatus, TimeToLiveSpecification,
+};
+
+use crate::Store;
+use crate::error::Error;
+use crate::key::{EXPIRES_AT, PK, SK};
+
+/// How often a table being created is asked for its state, and how many times: five minutes in all.
+const POLL: std::time::Duration = std::time::Duration::from_millis(500);
+const POLLS_MAX: usize = 600;
+
+/// The names of Tidemark's two tables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Tables {
+    /// Aggregates, levels, tenants, keys, quarantine.
+    pub data: String,
+    /// Leases, positions, and the running definitions.
+    pub control: String,
+}
+
+/// What creating a table came to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Created {
+    /// False: it was there already.
+    pub new: bool,
+    /// Protections that the endpoint does not offer.
+    pub warnings: Vec<String>,
+}
+
+impl Store {
+    /// Creates the data table, on demand, with TTL, point-in-time recovery and deletion protection, and waits until it is active.
+    /// On a table that is there already, the protections are set again; that changes nothing.
+    ///
+    /// # Errors
+    /// When the table cannot be created. A protection the endpoint does not know is a warning.
+    pub async fn create_data_table(&self) -> Result<Created, Error> {
+        let table = &self.tables.data;
+        let new = match self.describe_status(table).await {
+            Ok(_) => false,
+            Err(Error::TableMissing(_)) => {
+                self.create(table).await?;
+                true
+            }
+            Err(error) => return Err(error),
+        };
+        self.wait_until_active(table).await?;
+        let mut warnings = Vec::new();
+        self.enable_time_to_live(table, &mut warnings).await;
+        self.enable_recovery(table, &mut warnings).await;
+        self.protect(table, &mut warnings).await;
+        Ok(Created { new, warnings })
+    }
+
+    /// Checks that both tables are there.
+    ///
+    /// # Errors
+    /// [`Error::TableMissing`] names the first that is not.
+    pub async fn verify_tables(&self) -> Result<(), Error> {
+        for table in [&self.tables.data, &self.tables.control] {
+            self.describe_status(table).await?;
+        }
+        Ok(())
+    }
+
+    async fn describe_status(&self, table: &str) -> Result<Option<TableStatus>, Error> {
+        let described = self.client.describe_table().table_name(table).send().await;
+        let described = described.map_err(|error| Error::from_sdk(table, error))?;
+        Ok(described.table.and_then(|table| table.table_status))
+    }
+
+    async fn create(&self, table: &str) -> Result<(), Error> {
+        let mut request = self.client.create_table().table_name(table).billing_mode(BillingMode::PayPerRequest);
+        for (name, kind) in [(PK, KeyType::Hash), (SK, KeyType::Range)] {
+            let attribute = AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build();
+            let element = KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
+            request = request
+                .attribute_definitions(attribute.expect("name and type are set"))
+                .key_schema(element.expect("name and type are set"));
+        }
+        match request.send().await {
+            Ok(_) => Ok(()),
+            // Somebody else creates it at the same moment: waiting for it is all that is left to do.
+            Err(error) if error.as_service_error().is_some_and(|error| error.is_resource_in_use_exception()) => Ok(()),
+            Err(error) => Err(Error::from_sdk(table, error)),
+        }
+    }
+
+    async fn wait_until_active(&self, table: &str) -> Result<(), Error> {
+        for _ in 0..POLLS_MAX {
+            if self.describe_status(table).await? == Some(TableStatus::Active) {
+                return Ok(());
+            }
+            tokio::time::sleep(POLL).await;
+        }
+        Err(Error::Other(format!("the table `{table}` did not become active").into()))
+    }
+
+    async fn enable_time_to_live(&self, table: &str, warnings: &mut Vec<String>) {
+        let described = self.client.describe_time_to_live().table_name(table).send().await;
+        let status = described.ok().and_then(|output| output.time_to_live_description).and_then(|ttl| ttl.time_to_live_status);
+        use aws_sdk_dynamodb::types::TimeToLiveStatus::{Enabled, Enabling};
+        if matches!(status, Some(Enabled | Enabling)) {
+            return;
+        }
+        let ttl = TimeToLiveSpecification::builder().attribute_name(EXPIRES_AT).enabled(true).build();
+        let ttl = ttl.expect("name and switch are set");
+        if let Err(error) = self.client.update_time_to_live().table_name(table).time_to_live_specification(ttl).send().await {
+            warnings.push(refused(table, "time to live", &error));
+        }
+    }
+
+    async fn enable_recovery(&self, table: &str, warnings: &mut Vec<String>) {
+        let recovery = PointInTimeRecoverySpecification::builder().point_in_time_recovery_enabled(true).build();
+        let recovery = recovery.expect("the switch is set");
+        let request = self.client.update_continuous_backups().table_name(table).point_in_time_recovery_specification(recovery);
+        if let Err(error) = request.send().await {
+            warnings.push(refused(table, "point-in-time recovery", &error));
+        }
+    }
+
+    async fn protect(&self, table: &str, warnings: &mut Vec<String>) {
+        if let Err(error) = self.client.update_table().table_name(table).deletion_protection_enabled(true).send().await {
+            warnings.push(refused(table, "deletion protection", &error));
+        }
+    }
+}
+
+fn refused(table: &str, feature: &str, error: &impl aws_sdk_dynamodb::error::ProvideErrorMetadata) -> String {
+    let why = error.message().or(error.code()).unwrap_or("no reason given");
+    format!("table `{table}`: this endpoint has no {feature} ({why})")
+}
