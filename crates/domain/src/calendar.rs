@@ -18,8 +18,8 @@ pub use compare::{previous_period, previous_year};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Granularity {
     QuarterHour,
-    /// A maximal run of instants with the same local date, hour and offset. A clock put back at 3:00 has two hours of 2 o'clock; a
-    /// change of half an hour cuts one short.
+    /// A maximal run of instants with the same local date, hour and offset. A clock put back at 3:00 has two hours of 2 o'clock;
+    /// a change of half an hour cuts one short.
     Hour,
     Day,
     /// An ISO week, Monday to Sunday.
@@ -127,9 +127,10 @@ pub fn is_on_quarter(instant: Timestamp) -> bool {
     quarter_from(instant) == instant
 }
 
-/// Whether a local day begins at the instant. Where the zone skips midnight, that is what follows the skipped time.
+/// Whether a local day begins at the instant, or with the quarter that starts there. Where the zone skips midnight, that is what
+/// follows the skipped time.
 pub fn is_local_midnight(instant: Timestamp, zone: &Zone) -> bool {
-    zone.start_of(zone.date_of(instant)) == Some(instant)
+    first_quarter_of(zone.date_of(instant), zone) == Some(instant)
 }
 
 /// The slots of `[from, to)`: in order, without gap or overlap, none empty. The first and last are clipped where `from` and `to`
@@ -188,8 +189,8 @@ fn hour_of(instant: Timestamp, zone: &Zone) -> (Date, i8, Offset) {
 fn dates_holding(at: Timestamp, granularity: Granularity, zone: &Zone) -> Range {
     let mut first = granularity.first_of(zone.date_of(at));
     let mut range = Range { from: Timestamp::MIN, to: Timestamp::MAX };
-    // A clock put back at 00:01 shows the old date once more after the new one has begun, and a skipped day is empty: so the bucket
-    // is the last one that has begun, not simply the one whose date the clock shows. One step is the most a zone ever needed.
+    // A clock put back at 00:01 shows the old date once more after the new one has begun, and a skipped day is empty: so the
+    // bucket is the last one that has begun, not simply the one whose date the clock shows. One step is the most a zone needed.
     while let Some(date) = first {
         range.from = first_quarter_of(date, zone).unwrap_or(Timestamp::MIN);
         first = granularity.next_after(date);

@@ -1,1 +1,143 @@
-//! The worker: consumes streams and commits deltas.
+//! The worker: consumes the streams of source tables and commits what they change, exactly once.
+//!
+//! ```text
+//! supervisor ── a task per held shard ─────────────────────────────────────────────────────┐
+//!               fetch (reads ahead) → pending → effect (old and new image) → fold → commit │
+//! ```
+//!
+//! A batch's effects and its shard's position are one transaction (`commit`), so stopping at any instant loses and repeats
+//! nothing; everything held in memory can be read again.
+
+mod commit;
+mod definitions;
+mod effect;
+mod fetch;
+mod fold;
+mod instruments;
+mod pending;
+mod settings;
+mod shard;
+mod supervisor;
+mod values;
+mod zones;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use aws_types::SdkConfig;
+use tidemark_domain::definition::{KeySchema, Source};
+use tidemark_domain::{Definitions, Running, SourceName};
+use tidemark_runtime::clock;
+use tidemark_runtime::health::Health;
+use tidemark_store::{AdoptError, Store};
+use tidemark_streams::{SourceStream, Streams, Worker, WorkerConfig};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+pub use crate::commit::{Committer, Error as CommitError, Outcome};
+pub use crate::effect::Effect;
+pub use crate::fold::Fold;
+pub use crate::instruments::Instruments;
+pub use crate::settings::{ALL as SETTINGS, Settings};
+pub use crate::zones::Zones;
+
+use crate::definitions::RunningDefinitions;
+use crate::fetch::Budget;
+use crate::shard::Shared;
+use crate::supervisor::{SourceOfStream, Supervisor};
+use crate::values::Values;
+
+/// Why a worker does not start. Each is one line that says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Store(#[from] tidemark_store::Error),
+    #[error(transparent)]
+    Adopt(#[from] AdoptError),
+    #[error("source {name}")]
+    Source { name: SourceName, source: tidemark_streams::Error },
+    #[error("source {name}: {problem}")]
+    Keys { name: SourceName, problem: String },
+    #[error(transparent)]
+    Streams(#[from] tidemark_streams::Error),
+}
+
+/// A worker that is ready to run.
+#[derive(Debug)]
+pub struct Ingest {
+    supervisor: Supervisor,
+}
+
+impl Ingest {
+    /// Checks tables and sources, adopts the definition file, and joins the workers.
+    ///
+    /// # Errors
+    /// When something that the worker needs is missing or contradicts what runs.
+    pub async fn start(config: &SdkConfig, settings: &Settings, file: &Definitions) -> Result<Self, Error> {
+        let store = Store::new(config, settings.tables.clone());
+        let streams = Streams::new(config, settings.tables.control.clone());
+        store.verify_tables().await?;
+        let adopted = store.adopt(file, clock::now()).await?;
+        for warning in &adopted.warnings {
+            tracing::warn!("{warning}");
+        }
+        let running = adopted.running;
+        let described = describe_sources(&streams, &running).await?;
+        let sources = described
+            .iter()
+            .map(|(name, stream)| (stream.id.clone(), SourceOfStream { source: name.clone(), arn: stream.arn.clone() }))
+            .collect::<HashMap<_, _>>();
+        let config = WorkerConfig { name: settings.worker_id.clone(), lease_ttl: settings.lease_ttl, start: settings.start };
+        let described = described.into_iter().map(|(_, stream)| stream).collect();
+        let worker = Worker::start(streams.clone(), config, described, clock::now(), Instant::now()).await?;
+        tracing::info!(worker = %worker.id(), definitions = running.version, "worker started");
+        let instruments = Instruments::default();
+        let shared = Shared {
+            streams: streams.clone(),
+            committer: Committer::new(store.clone(), streams, instruments.clone()),
+            zones: Arc::new(Zones::new(store.clone())),
+            values: Arc::new(Values::new(store.clone())),
+            definitions: RunningDefinitions::new(store, running),
+            budget: Budget::default(),
+            instruments,
+            flush_interval: settings.flush_interval,
+        };
+        Ok(Self { supervisor: Supervisor { shared, worker, sources, shards: JoinSet::new(), watermarks: Vec::new() } })
+    }
+
+    /// Works until asked to stop; then commits what is folded, releases its shards and leaves.
+    pub async fn run(self, health: Health, stop: CancellationToken) {
+        Box::pin(self.supervisor.run(health, stop)).await;
+    }
+}
+
+async fn describe_sources(streams: &Streams, running: &Running) -> Result<Vec<(SourceName, SourceStream)>, Error> {
+    let mut described = Vec::new();
+    for (name, source) in &running.sources {
+        let stream = streams.describe_source(&source.table).await;
+        let stream = stream.map_err(|source| Error::Source { name: name.clone(), source })?;
+        check_keys(running, name, source, &stream)?;
+        described.push((name.clone(), stream));
+    }
+    Ok(described)
+}
+
+/// Two rows of a source must never be one level: tenant, item and location must tell every key apart.
+fn check_keys(running: &Running, name: &SourceName, source: &Source, stream: &SourceStream) -> Result<(), Error> {
+    let mut keys = stream.key_attributes.iter().cloned();
+    let Some(partition) = keys.next() else { return Ok(()) };
+    let key = KeySchema { partition, sort: keys.next() };
+    for (inventory, definition) in running.inventories.iter().filter(|(_, inventory)| inventory.source == *name) {
+        let uncovered = definition.uncovered_keys(source, &key);
+        if !uncovered.is_empty() {
+            let problem = format!(
+                "inventory `{inventory}` does not use the key attribute `{}` of table {}: two rows could be one level",
+                uncovered.join("`, `"),
+                source.table
+            );
+            return Err(Error::Keys { name: name.clone(), problem });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,47 @@
+//! The handle on DynamoDB that everything else in this crate works through.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_dynamodb::config::retry::RetryConfig;
+use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
+use aws_types::SdkConfig;
+
+/// Longest wait for a connection, for one attempt, and for a call with its retries.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
+const OPERATION_TIMEOUT: Duration = Duration::from_secs(15);
+const ATTEMPTS_MAX: u32 = 3;
+
+/// The clients of DynamoDB and DynamoDB Streams, and the name of the control table. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Streams {
+    pub(crate) dynamodb: aws_sdk_dynamodb::Client,
+    pub(crate) streams: aws_sdk_dynamodbstreams::Client,
+    pub(crate) control_table: Arc<str>,
+}
+
+impl Streams {
+    /// Region, endpoint and credentials come from `config`; timeouts and retries are this crate's own.
+    pub fn new(config: &SdkConfig, control_table: String) -> Self {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(CONNECT_TIMEOUT)
+            .operation_attempt_timeout(ATTEMPT_TIMEOUT)
+            .operation_timeout(OPERATION_TIMEOUT)
+            .build();
+        let dynamodb = aws_sdk_dynamodb::config::Builder::from(config)
+            .timeout_config(timeouts.clone())
+            .retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS_MAX))
+            .build();
+        // No retries: the reader and the lister pace themselves, and must see each refusal to do so.
+        let streams = aws_sdk_dynamodbstreams::config::Builder::from(config)
+            .timeout_config(timeouts)
+            .retry_config(RetryConfig::disabled())
+            .build();
+        Self {
+            dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb),
+            streams: aws_sdk_dynamodbstreams::Client::from_conf(streams),
+            control_table: control_table.into(),
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! A lease: the right to commit for one shard, and what its holder needs to use it.
+
+use std::sync::Arc;
+
+use crate::advance::Advance;
+use crate::control::shard::ShardItem;
+use crate::id::{ShardId, StreamId, WorkerId};
+use crate::position::Position;
+
+/// Who may commit for a shard. The epoch rises with every change of hands and with every move backwards, so that
+/// whatever an earlier holder still sends is refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lease {
+    pub owner: WorkerId,
+    pub epoch: u64,
+}
+
+/// A shard whose lease this process holds, at the position that is stored. Only an acquisition makes one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeldShard {
+    pub stream: StreamId,
+    pub shard: ShardId,
+    pub lease: Lease,
+    /// Where reading goes on: what is stored, not what was read.
+    pub position: Position,
+    /// The version of the application's definitions the shard was last committed under. It never falls.
+    pub defs: u64,
+    pub(crate) control_table: Arc<str>,
+}
+
+impl HeldShard {
+    pub(crate) fn new(control_table: Arc<str>, stream: StreamId, lease: Lease, stored: &ShardItem) -> Self {
+        let shard = stored.shard.clone();
+        Self { stream, shard, lease, position: stored.fence.position.clone(), defs: stored.fence.defs, control_table }
+    }
+
+    /// The step from the held position to `to`, computed under version `defs` of the application's definitions.
+    /// `to` must differ from the held position: a step that moves nothing could not be told from one already made.
+    pub fn advance(&self, to: &Position, defs: u64) -> Advance {
+        Advance::new(self.clone(), to.clone(), defs)
+    }
+
+    /// The same lease after a step was committed.
+    pub fn after(&self, advance: &Advance) -> Self {
+        Self { position: advance.to().clone(), defs: advance.defs(), ..self.clone() }
+    }
+
+    /// The same lease at the position that was found stored, when it was not the one expected.
+    pub fn moved(&self, stored: Position) -> Self {
+        Self { position: stored, ..self.clone() }
+    }
+}

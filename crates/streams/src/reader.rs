@@ -1,0 +1,223 @@
+//! Reads one shard, page by page, from a position on. Knows nothing of leases: reading is harmless, committing is fenced.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::primitives::DateTime;
+use aws_sdk_dynamodbstreams::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodbstreams::operation::get_records::GetRecordsOutput;
+use aws_sdk_dynamodbstreams::types::ShardIteratorType;
+use jiff::Timestamp;
+
+use crate::client::Streams;
+use crate::error::Error;
+use crate::id::{ShardId, StreamArn};
+use crate::pacing::{PAGE_RECORDS_MAX, Pacing};
+use crate::position::Position;
+use crate::record::Record;
+
+/// What one read gave.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Page {
+    /// In the order of the changes; at most 1000, or 1 MB. Empty is normal, also where records follow.
+    pub records: Vec<Record>,
+    /// This was the last page: after its records the shard is at its end.
+    pub closed: bool,
+    /// The records' size.
+    pub bytes: usize,
+    /// Records that were read but left out, because they were created before the instant reading starts at.
+    pub skipped: usize,
+}
+
+impl Page {
+    /// Nothing was there to read.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.skipped == 0
+    }
+}
+
+/// Why a read gave nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// Records between the position and the oldest one there is are gone: history is lost here.
+    #[error("records were trimmed before they were read")]
+    Trimmed,
+    /// The stream does not know the shard, or the stream itself is gone.
+    #[error("the shard is gone from its stream")]
+    Vanished,
+    /// More than two readers share the shard. Wait, and say so: someone else reads this stream.
+    #[error("another consumer reads the shard too, and together they exceed its limit")]
+    Contended { after: Duration, source: Error },
+    /// Throttled, unreachable, or failing inside: wait, then read again.
+    #[error("the shard cannot be read just now")]
+    Busy { after: Duration, source: Error },
+    #[error(transparent)]
+    Failed(Error),
+}
+
+impl ReadError {
+    /// How long to wait before reading again; none where waiting does not help.
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Contended { after, .. } | Self::Busy { after, .. } => Some(*after),
+            Self::Trimmed | Self::Vanished | Self::Failed(_) => None,
+        }
+    }
+}
+
+/// Reads one shard. It remembers what it has read, not what was committed.
+#[derive(Debug)]
+pub struct ShardReader {
+    streams: Streams,
+    arn: StreamArn,
+    shard: ShardId,
+    /// Where a new iterator would start: behind the last record read.
+    from: Position,
+    iterator: Option<String>,
+    /// Records created earlier are skipped, where the service cannot start at an instant itself.
+    not_before: Option<Timestamp>,
+    pacing: Pacing,
+    pause: Duration,
+}
+
+impl ShardReader {
+    pub fn new(streams: Streams, arn: StreamArn, shard: ShardId, position: Position) -> Self {
+        Self {
+            streams,
+            arn,
+            shard,
+            from: position,
+            iterator: None,
+            not_before: None,
+            pacing: Pacing::default(),
+            pause: Duration::ZERO,
+        }
+    }
+
+    /// How long to wait before the next read, after the last one succeeded.
+    pub fn pause(&self) -> Duration {
+        self.pause
+    }
+
+    /// Reads the next page. Dropping the future loses nothing: the page is read again.
+    ///
+    /// # Errors
+    /// See [`ReadError`]. The reader stays usable: the same records are asked for again.
+    pub async fn next(&mut self) -> Result<Page, ReadError> {
+        if self.from == Position::ShardEnd {
+            return Ok(Page { records: Vec::new(), closed: true, bytes: 0, skipped: 0 });
+        }
+        match self.read().await {
+            Ok(answer) => self.take(answer),
+            Err(refusal) => Err(self.read_error(refusal)),
+        }
+    }
+
+    async fn read(&mut self) -> Result<GetRecordsOutput, Refusal> {
+        if let Some(iterator) = &self.iterator {
+            match self.get_records(iterator).await {
+                // An iterator lives 15 minutes.
+                Err(refusal) if refusal.is("ExpiredIteratorException") => {}
+                answer => return answer,
+            }
+        }
+        let iterator = self.new_iterator().await?;
+        let answer = self.get_records(&iterator).await;
+        self.iterator = Some(iterator);
+        answer
+    }
+
+    fn take(&mut self, answer: GetRecordsOutput) -> Result<Page, ReadError> {
+        let records = answer.records.unwrap_or_default();
+        let records: Result<Vec<Record>, Error> = records.into_iter().map(Record::of_sdk).collect();
+        let mut records = records.map_err(ReadError::Failed)?;
+        self.pause = self.pacing.after_page(records.len(), size(&records));
+        self.iterator = answer.next_shard_iterator;
+        let is_early = |record: &Record| self.not_before.is_some_and(|start| record.created_at < start);
+        // Only the first record is looked for: behind it a record's clock may be a little late.
+        let skipped = records.iter().take_while(|record| is_early(record)).count();
+        records.drain(..skipped);
+        if let Some(last) = records.last() {
+            self.from = Position::After(last.sequence_number.clone());
+            self.not_before = None;
+        }
+        let closed = self.iterator.is_none();
+        if closed {
+            self.from = Position::ShardEnd;
+        }
+        let bytes = size(&records);
+        Ok(Page { records, closed, bytes, skipped })
+    }
+
+    async fn new_iterator(&mut self) -> Result<String, Refusal> {
+        let Position::At(ms) = self.from else { return self.iterator_at(&self.from).await };
+        match self.iterator_at(&self.from).await {
+            // Emulators do not know AT_TIMESTAMP, and DynamoDB refuses an instant in the future.
+            Err(refusal) if refusal.is("ValidationException") => {
+                self.not_before = Timestamp::from_millisecond(ms).ok();
+                self.iterator_at(&Position::TrimHorizon).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn iterator_at(&self, position: &Position) -> Result<String, Refusal> {
+        const OPERATION: &str = "GetShardIterator";
+        let request = self.streams.streams.get_shard_iterator().stream_arn(self.arn.as_str()).shard_id(self.shard.as_str());
+        let request = match position {
+            Position::TrimHorizon => request.shard_iterator_type(ShardIteratorType::TrimHorizon),
+            Position::At(ms) => request.shard_iterator_type(ShardIteratorType::AtTimestamp).timestamp(DateTime::from_millis(*ms)),
+            Position::After(record) => {
+                request.shard_iterator_type(ShardIteratorType::AfterSequenceNumber).sequence_number(record.as_str())
+            }
+            Position::ShardEnd => unreachable!("a shard at its end is not read"),
+        };
+        let answer = request.send().await.map_err(|error| Refusal::of(OPERATION, error))?;
+        let missing = || Refusal { code: None, error: Error::Incomplete { operation: OPERATION, what: "an iterator" } };
+        answer.shard_iterator.ok_or_else(missing)
+    }
+
+    async fn get_records(&self, iterator: &str) -> Result<GetRecordsOutput, Refusal> {
+        let limit = i32::try_from(PAGE_RECORDS_MAX).expect("1000 fits");
+        let request = self.streams.streams.get_records().shard_iterator(iterator).limit(limit);
+        request.send().await.map_err(|error| Refusal::of("GetRecords", error))
+    }
+
+    fn read_error(&mut self, Refusal { code, error }: Refusal) -> ReadError {
+        match code.as_deref() {
+            Some("TrimmedDataAccessException") => ReadError::Trimmed,
+            Some("ResourceNotFoundException") => ReadError::Vanished,
+            Some("LimitExceededException") => {
+                ReadError::Contended { after: self.pacing.after_failure(rand::random()), source: error }
+            }
+            _ if error.is_retryable() => ReadError::Busy { after: self.pacing.after_failure(rand::random()), source: error },
+            _ => ReadError::Failed(error),
+        }
+    }
+}
+
+fn size(records: &[Record]) -> usize {
+    records.iter().map(|record| record.bytes).sum()
+}
+
+/// A refused call, with the service's own code: it means more to a reader than to others.
+struct Refusal {
+    code: Option<String>,
+    error: Error,
+}
+
+impl Refusal {
+    fn of<E, R>(operation: &'static str, error: SdkError<E, R>) -> Self
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+        R: std::fmt::Debug + Send + Sync + 'static,
+    {
+        Self { code: error.code().map(str::to_owned), error: Error::of(operation, error) }
+    }
+
+    fn is(&self, code: &str) -> bool {
+        self.code.as_deref() == Some(code)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,291 @@
+use std::sync::{Arc, Mutex};
+
+use super::*;
+use crate::advance::Verdict;
+use crate::control::GapReason;
+use crate::control::worker::WorkerStatus;
+use crate::position::SequenceNumber;
+use crate::testing::{Emulator, FakeStream, Shards, TTL, acquire_one, at, refusal, shard_id, worker};
+use crate::watermark::ShardWatermark;
+
+fn shards(listed: &[(&'static str, Option<&'static str>)]) -> Shards {
+    Arc::new(Mutex::new(listed.to_vec()))
+}
+
+fn after(number: u32) -> Position {
+    Position::After(SequenceNumber::new(&number.to_string()).unwrap())
+}
+
+fn names(held: &[HeldShard]) -> Vec<&str> {
+    held.iter().map(|held| held.shard.as_str()).collect()
+}
+
+/// A fresh control table and a stream that lists `shards`.
+async fn world(shards: &Shards) -> (Emulator, Streams, SourceStream) {
+    let emulator = Emulator::start().await;
+    let streams = emulator.with_stream(&FakeStream::listing(shards.clone()));
+    (emulator, streams, FakeStream::source())
+}
+
+/// What an application does at a shard's end.
+async fn end(worker: &mut Worker, streams: &Streams, held: &HeldShard) -> usize {
+    let linked = streams.link_children(&FakeStream::source().arn, held).await.unwrap();
+    let verdict = streams.advance(&held.advance(&Position::ShardEnd, 7)).await.unwrap();
+    assert_eq!(verdict, Verdict::Committed);
+    worker.finished(held);
+    linked
+}
+
+#[tokio::test]
+async fn a_shard_of_a_dead_worker_is_taken_over_where_it_stood() {
+    let emulator = Emulator::start().await;
+    let source = emulator.orders().await;
+    let start = Instant::now();
+    let mut first = worker(&emulator.streams, &source, start).await;
+    let held = acquire_one(&mut first, start).await;
+    assert_eq!(held.position, Position::TrimHorizon);
+    let step = held.advance(&after(7), 1);
+    assert_eq!(emulator.streams.advance(&step).await.unwrap(), Verdict::Committed);
+
+    let mut second = worker(&emulator.streams, &source, start).await;
+    assert_ne!(first.id(), second.id(), "the same name, another incarnation");
+    assert!(second.tick(at(1), start).await.unwrap().is_empty());
+    assert!(second.tick(at(15), start + TTL - Duration::from_millis(1)).await.unwrap().is_empty(), "not before the TTL");
+    let taken = acquire_one(&mut second, start + TTL * 2).await;
+    assert_eq!((taken.position.clone(), taken.defs, taken.lease.epoch), (after(7), 1, held.lease.epoch + 1));
+    let zombie = held.after(&step).advance(&after(8), 1);
+    assert_eq!(emulator.streams.advance(&zombie).await.unwrap(), Verdict::LeaseLost);
+}
+
+#[tokio::test]
+async fn a_worker_that_beats_keeps_its_shards() {
+    let (_emulator, streams, source) = world(&shards(&[("a", None)])).await;
+    let start = Instant::now();
+    let mut first = worker(&streams, &source, start).await;
+    acquire_one(&mut first, start).await;
+    let mut second = worker(&streams, &source, start).await;
+    for beat in 1..10 {
+        let mono = start + TTL / 3 * beat;
+        assert!(first.tick(at(0), mono).await.unwrap().is_empty());
+        assert!(second.tick(at(0), mono).await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_worker_is_paused_between_a_late_beat_and_the_next() {
+    let (_emulator, streams, source) = world(&shards(&[("a", None)])).await;
+    let start = Instant::now();
+    let mut worker = worker(&streams, &source, start).await;
+    let late = start + TTL * 2 / 3;
+    assert!(!worker.is_paused(late - Duration::from_millis(1)));
+    assert!(worker.is_paused(late));
+    worker.tick(at(0), late).await.unwrap();
+    assert!(!worker.is_paused(late));
+    assert!(worker.is_paused(late + TTL * 2 / 3));
+}
+
+#[tokio::test]
+async fn a_released_shard_goes_on_at_once() {
+    let (_emulator, streams, source) = world(&shards(&[("a", None)])).await;
+    let start = Instant::now();
+    let mut first = worker(&streams, &source, start).await;
+    let held = acquire_one(&mut first, start).await;
+    let mut second = worker(&streams, &source, start).await;
+    assert!(second.tick(at(0), start).await.unwrap().is_empty());
+    first.drain(at(0), start).await.unwrap();
+    first.release(&held).await.unwrap();
+    assert!(first.tick(at(1), start + TTL / 5).await.unwrap().is_empty(), "a draining worker takes nothing");
+    let workers = streams.workers().await.unwrap();
+    let draining = workers.iter().find(|worker| worker.id == *first.id()).unwrap();
+    assert_eq!(draining.status, WorkerStatus::Draining);
+    first.leave().await.unwrap();
+    let next = acquire_one(&mut second, start + TTL / 5).await;
+    assert_eq!(next.lease.epoch, held.lease.epoch + 1);
+    assert_eq!(streams.workers().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_child_waits_for_its_parents_end() {
+    let listed = shards(&[("child", Some("parent")), ("parent", None)]);
+    let (_emulator, streams, source) = world(&listed).await;
+    let mono = Instant::now();
+    let mut worker = worker(&streams, &source, mono).await;
+    let parent = acquire_one(&mut worker, mono).await;
+    assert_eq!(parent.shard, shard_id("parent"));
+    assert!(worker.tick(at(1), mono + TTL / 5).await.unwrap().is_empty());
+    worker.finished(&parent);
+    let parent = acquire_one(&mut worker, mono + TTL / 5).await;
+    assert_eq!(parent.shard, shard_id("parent"), "its end was told, but not committed: it comes back, the child waits");
+    assert_eq!(end(&mut worker, &streams, &parent).await, 1);
+    let child = acquire_one(&mut worker, mono + TTL / 5).await;
+    assert_eq!((child.shard.clone(), child.position.clone()), (shard_id("child"), Position::TrimHorizon));
+    assert_eq!(child.defs, 7, "the parent's definitions version is the child's");
+}
+
+#[tokio::test]
+async fn a_split_hands_both_children_to_the_parents_owner() {
+    let listed = shards(&[("parent", None)]);
+    let (_emulator, streams, source) = world(&listed).await;
+    let mono = Instant::now();
+    let mut first = worker(&streams, &source, mono).await;
+    let parent = acquire_one(&mut first, mono).await;
+    let mut second = worker(&streams, &source, mono).await;
+    second.tick(at(0), mono).await.unwrap();
+    listed.lock().unwrap().extend([("left", Some("parent")), ("right", Some("parent")), ("other", Some("elsewhere"))]);
+    assert_eq!(end(&mut first, &streams, &parent).await, 2, "whatever else an emulator lists");
+    assert!(second.tick(at(1), mono + TTL / 5).await.unwrap().is_empty());
+    assert_eq!(names(&first.tick(at(1), mono).await.unwrap()), ["left", "right"]);
+}
+
+#[tokio::test]
+async fn the_first_shards_begin_where_the_first_start_said() {
+    let listed = shards(&[("root", None), ("grown", Some("trimmed")), ("child", Some("root"))]);
+    let (_emulator, streams, source) = world(&listed).await;
+    let mono = Instant::now();
+    let config = |start| WorkerConfig { name: "w".to_owned(), lease_ttl: TTL, start };
+    let join = async |start, now| Worker::start(streams.clone(), config(start), vec![source.clone()], now, mono).await.unwrap();
+    // The first one dies before it has listed anything.
+    join(Start::Now, at(100)).await;
+    let mut second = join(Start::TrimHorizon, at(200)).await;
+    let held = second.tick(at(200), mono).await.unwrap();
+    assert_eq!(names(&held), ["grown", "root"]);
+    assert!(held.iter().all(|held| held.position == Position::At(at(100).as_millisecond())), "{held:?}");
+    let root = held.iter().find(|held| held.shard == shard_id("root")).unwrap();
+    assert_eq!(end(&mut second, &streams, root).await, 1);
+    assert_eq!(acquire_one(&mut second, mono).await.position, Position::TrimHorizon, "children always from their beginning");
+    let status = streams.stream_status(&source.id).await.unwrap().unwrap();
+    assert!(status.watermark.exact && !status.watermark.history_complete && status.gaps.is_empty());
+}
+
+#[tokio::test]
+async fn a_shard_of_unknown_lineage_is_a_gap() {
+    let listed = shards(&[("root", None)]);
+    let (_emulator, streams, source) = world(&listed).await;
+    let mono = Instant::now();
+    let mut worker = worker(&streams, &source, mono).await;
+    acquire_one(&mut worker, mono).await;
+    assert!(streams.watermark(&source.id).await.unwrap().unwrap().exact);
+    listed.lock().unwrap().push(("orphan", Some("never-seen")));
+    let orphan = acquire_one(&mut worker, mono + Duration::from_secs(60)).await;
+    assert_eq!(orphan.shard, shard_id("orphan"));
+    let status = streams.stream_status(&source.id).await.unwrap().unwrap();
+    assert!(!status.watermark.exact && status.watermark.history_complete);
+    assert_eq!(status.gaps.len(), 1);
+    assert_eq!((&status.gaps[0].shard, status.gaps[0].reason), (&orphan.shard, GapReason::Lineage));
+}
+
+#[tokio::test]
+async fn a_trimmed_shard_goes_on_at_its_oldest_record_and_says_so() {
+    let (_emulator, streams, source) = world(&shards(&[("a", None)])).await;
+    let mono = Instant::now();
+    let mut worker = worker(&streams, &source, mono).await;
+    let held = acquire_one(&mut worker, mono).await;
+    let step = held.advance(&after(7), 1);
+    assert_eq!(streams.advance(&step).await.unwrap(), Verdict::Committed);
+    let held = held.after(&step);
+
+    let stepped = streams.record_gap(&held, GapReason::Trimmed, at(50)).await.unwrap();
+    assert_eq!((&stepped.position, stepped.lease.epoch), (&Position::TrimHorizon, held.lease.epoch + 1));
+    let again = streams.record_gap(&held, GapReason::Trimmed, at(51)).await.unwrap();
+    assert_eq!(again, stepped, "an acknowledgement that was lost");
+    let late = streams.advance(&held.advance(&after(8), 1)).await.unwrap();
+    assert_eq!(late, Verdict::LeaseLost, "what was sent before the gap is refused");
+    assert_eq!(streams.advance(&stepped.advance(&after(9), 1)).await.unwrap(), Verdict::Committed);
+    assert!(matches!(streams.record_gap(&held, GapReason::Trimmed, at(52)).await, Err(Error::LeaseLost { .. })));
+
+    let status = streams.stream_status(&source.id).await.unwrap().unwrap();
+    assert!(!status.watermark.exact);
+    assert_eq!(status.gaps.len(), 1);
+    assert_eq!((&status.gaps[0].position, status.gaps[0].detected_at), (&after(7), at(50)));
+}
+
+#[tokio::test]
+async fn the_streams_watermark_is_its_slowest_shards() {
+    let (_emulator, streams, source) = world(&shards(&[("a", None), ("b", None)])).await;
+    let mono = Instant::now();
+    let mut worker = worker(&streams, &source, mono).await;
+    let held = worker.tick(at(0), mono).await.unwrap();
+    let published = async || streams.watermark(&source.id).await.unwrap().unwrap();
+    assert_eq!((published().await.watermark, published().await.published_at), (None, None));
+
+    worker.report(&held[0], Some(at(40)));
+    worker.tick(at(60), mono + TTL).await.unwrap();
+    assert_eq!(published().await.watermark, None, "nothing is known of the other shard");
+    worker.report(&held[1], Some(at(30)));
+    worker.tick(at(61), mono + TTL).await.unwrap();
+    assert_eq!((published().await.watermark, published().await.published_at), (Some(at(30)), Some(at(61))));
+    worker.report(&held[1], Some(at(50)));
+    worker.tick(at(61), mono + TTL + Duration::from_millis(999)).await.unwrap();
+    assert_eq!(published().await.watermark, Some(at(30)), "once a second");
+    worker.tick(at(62), mono + TTL + Duration::from_secs(1)).await.unwrap();
+    assert_eq!(published().await.watermark, Some(at(40)));
+    streams.publish_watermark(&source.id, at(20), at(63)).await.unwrap();
+    assert_eq!(published().await.watermark, Some(at(40)), "never backwards");
+}
+
+#[tokio::test]
+async fn a_finished_shard_without_children_holds_the_watermark_at_its_end() {
+    let listed = shards(&[("a", None), ("b", None), ("child", Some("a"))]);
+    let (_emulator, streams, source) = world(&listed).await;
+    let mono = Instant::now();
+    let mut worker = worker(&streams, &source, mono).await;
+    let held = worker.tick(at(0), mono).await.unwrap();
+    let b = held.iter().find(|held| held.shard == shard_id("b")).unwrap();
+    let a = held.iter().find(|held| held.shard == shard_id("a")).unwrap();
+    worker.report(a, Some(at(90)));
+    worker.report(b, Some(at(40)));
+    assert_eq!(streams.advance(&b.advance(&Position::ShardEnd, 0)).await.unwrap(), Verdict::Committed);
+    worker.finished(b);
+    worker.tick(at(91), mono + TTL).await.unwrap();
+    assert_eq!(streams.watermark(&source.id).await.unwrap().unwrap().watermark, Some(at(40)));
+    listed.lock().unwrap().push(("grandchild", Some("b")));
+    let child = acquire_one(&mut worker, mono + Duration::from_secs(60)).await;
+    assert_eq!(child.shard, shard_id("grandchild"), "the listing has linked it");
+    worker.report(&child, Some(at(70)));
+    worker.tick(at(92), mono + Duration::from_secs(61)).await.unwrap();
+    assert_eq!(streams.watermark(&source.id).await.unwrap().unwrap().watermark, Some(at(70)));
+}
+
+#[tokio::test]
+async fn one_stream_that_cannot_be_listed_does_not_keep_others_from_being_read() {
+    let emulator = Emulator::start().await;
+    let streams = emulator.with_stream(&FakeStream::new(|_, body| match body["StreamArn"].as_str() {
+        Some(arn) if arn.contains("Broken") => refusal("ResourceNotFoundException"),
+        _ => (200, serde_json::json!({"StreamDescription": {"Shards": [{"ShardId": "a"}]}})),
+    }));
+    let good = FakeStream::source();
+    let arn = StreamArn::new(&good.arn.as_str().replace("Orders", "Broken")).unwrap();
+    let broken = SourceStream { table: "Broken".to_owned(), id: arn.id(), arn, ..good.clone() };
+    let config = WorkerConfig { name: "w".to_owned(), lease_ttl: TTL, start: Start::TrimHorizon };
+    let mono = Instant::now();
+    let mut worker = Worker::start(streams, config, vec![broken, good], at(0), mono).await.unwrap();
+    assert!(worker.tick(at(0), mono).await.is_err());
+    assert_eq!(names(&worker.tick(at(0), mono).await.unwrap()), ["a"], "acquired by the tick that failed");
+}
+
+#[tokio::test]
+async fn an_orders_watermark_follows_its_reader() {
+    let emulator = Emulator::start().await;
+    let source = emulator.orders().await;
+    let mono = Instant::now();
+    let mut worker = worker(&emulator.streams, &source, mono).await;
+    let held = acquire_one(&mut worker, mono).await;
+    emulator.put_order("a", 1).await;
+    let mut reader =
+        crate::ShardReader::new(emulator.streams.clone(), source.arn.clone(), held.shard.clone(), held.position.clone());
+    let page = reader.next().await.unwrap();
+    let last = page.records.last().unwrap();
+    let step = held.advance(&Position::After(last.sequence_number.clone()), 1);
+    assert_eq!(emulator.streams.advance(&step).await.unwrap(), Verdict::Committed);
+    let mut watermark = ShardWatermark::default();
+    watermark.committed(last.created_at);
+    worker.report(&held, watermark.value());
+    worker.tick(at(1), mono).await.unwrap();
+    let known = emulator.streams.streams_of("Orders").await.unwrap();
+    assert_eq!(known.len(), 1);
+    assert_eq!(emulator.streams.watermark(&known[0].id).await.unwrap().unwrap().watermark, Some(last.created_at));
+    let status = emulator.streams.stream_status(&known[0].id).await.unwrap().unwrap();
+    assert_eq!(status.shards[0].owner.as_ref(), Some(worker.id()));
+    assert_eq!(status.shards[0].position, *step.to());
+    assert!(emulator.streams.streams_of("Stock").await.unwrap().is_empty());
+}

@@ -1,0 +1,137 @@
+//! The rules of a commit: what each way it can end means for the shard. STREAMS §2.
+//!
+//! Effects and position are one transaction, and the position's condition names where the batch began. So whatever is sent
+//! twice, late, or by a worker that lost its lease finds the position elsewhere and changes nothing; and an answer that got
+//! lost is found out by looking at the position. Nothing here remembers what was sent: the stored shard is the only witness.
+
+use std::time::Duration;
+
+use rand::RngExt;
+use tidemark_store::{Batch, CommitError, ITEMS_MAX, RowChange, Store, Writes};
+use tidemark_streams::{Advance, HeldShard, Streams, Verdict};
+
+use crate::instruments::Instruments;
+
+/// Bounds of the full jitter between attempts of a contended commit.
+const BACKOFF_MIN: Duration = Duration::from_millis(20);
+const BACKOFF_MAX: Duration = Duration::from_secs(2);
+
+/// Why a commit is given up for now; nothing of the batch is known to be applied.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Store(#[from] tidemark_store::Error),
+    #[error(transparent)]
+    Streams(#[from] tidemark_streams::Error),
+}
+
+/// How a commit ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome {
+    Decided(Verdict),
+    /// With what its refused rows need, the batch does not fit one transaction: commit fewer records.
+    TooLarge,
+}
+
+/// Commits batches of one process.
+#[derive(Debug, Clone)]
+pub struct Committer {
+    store: Store,
+    streams: Streams,
+    instruments: Instruments,
+}
+
+impl Committer {
+    pub fn new(store: Store, streams: Streams, instruments: Instruments) -> Self {
+        Self { store, streams, instruments }
+    }
+
+    /// Moves a shard's position and makes the writes, in one transaction, trying until the outcome is certain.
+    /// The verdict is never [`Verdict::NotCommitted`].
+    ///
+    /// # Errors
+    /// For what trying again at once cannot mend. The batch may have been applied; committing it again is safe.
+    pub async fn commit(&self, held: &HeldShard, advance: &Advance, mut writes: Writes, batch: &Batch) -> Result<Outcome, Error> {
+        let mut backoff = Backoff::default();
+        loop {
+            if writes.items() > ITEMS_MAX {
+                return Ok(Outcome::TooLarge);
+            }
+            let verdict = match self.attempt(advance, &writes, batch).await {
+                Ok(verdict) => verdict,
+                Err(CommitError::Fenced(stored)) => advance.judge(stored.as_ref()),
+                Err(CommitError::Unknown(cause)) => {
+                    tracing::warn!(shard = %held.shard, cause = %chain(&*cause), "a commit got no answer; reading the position back");
+                    self.streams.reread(held, advance).await?
+                }
+                Err(CommitError::Contended) => {
+                    self.instruments.contended();
+                    Verdict::NotCommitted
+                }
+                Err(CommitError::RowsRefused(changes)) => {
+                    for (index, change) in changes {
+                        warn_of_refusal(&writes, index, &change);
+                        writes.rows[index].change = change;
+                    }
+                    continue;
+                }
+                Err(CommitError::RowsMoved) => {
+                    for row in writes.rows.iter_mut().filter(|row| matches!(row.change, RowChange::Replace { .. })) {
+                        row.change = RowChange::Add;
+                    }
+                    Verdict::NotCommitted
+                }
+                Err(CommitError::Failed(error)) => return Err(error.into()),
+            };
+            if verdict != Verdict::NotCommitted {
+                return Ok(Outcome::Decided(verdict));
+            }
+            backoff.wait().await;
+        }
+    }
+
+    async fn attempt(&self, advance: &Advance, writes: &Writes, batch: &Batch) -> Result<Verdict, CommitError> {
+        if writes.is_empty() {
+            return match self.streams.advance(advance).await {
+                Ok(verdict) => Ok(verdict),
+                Err(error) => Err(CommitError::Unknown(error.into())),
+            };
+        }
+        self.store.commit(advance.update(), writes, batch).await.map(|()| Verdict::Committed)
+    }
+}
+
+/// Full jitter between bounds that double.
+#[derive(Debug)]
+pub(crate) struct Backoff {
+    ceiling: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self { ceiling: BACKOFF_MIN }
+    }
+}
+
+impl Backoff {
+    pub(crate) async fn wait(&mut self) {
+        let pause = rand::rng().random_range(Duration::ZERO..=self.ceiling);
+        self.ceiling = (self.ceiling * 2).min(BACKOFF_MAX);
+        tokio::time::sleep(pause).await;
+    }
+}
+
+fn warn_of_refusal(writes: &Writes, index: usize, change: &RowChange) {
+    let row = &writes.rows[index].key;
+    if *change == RowChange::Divert {
+        tracing::error!(
+            tenant = %row.tenant, metric = %row.metric, set = %row.set,
+            "a row cannot hold its sum in 38 digits: it is marked broken and its delta goes to quarantine"
+        );
+    }
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
+    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

@@ -1,0 +1,72 @@
+//! The worker's OpenTelemetry instruments. Attributes are bounded: never a tenant, an item or a shard.
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Gauge, Histogram};
+
+/// Everything the worker measures about itself.
+#[derive(Debug, Clone)]
+pub struct Instruments {
+    records: Counter<u64>,
+    commits: Counter<u64>,
+    commit_seconds: Histogram<f64>,
+    commit_rows: Histogram<u64>,
+    contended: Counter<u64>,
+    watermark_lag_seconds: Gauge<f64>,
+    shards: Gauge<u64>,
+    gaps: Counter<u64>,
+}
+
+impl Default for Instruments {
+    fn default() -> Self {
+        let meter = opentelemetry::global::meter("tidemark-ingest");
+        Self {
+            records: meter.u64_counter("tidemark.ingest.records").with_description("Stream records, by outcome").build(),
+            commits: meter.u64_counter("tidemark.ingest.commits").with_description("Commits, by outcome").build(),
+            commit_seconds: meter.f64_histogram("tidemark.ingest.commit.duration").with_unit("s").build(),
+            commit_rows: meter.u64_histogram("tidemark.ingest.commit.rows").with_description("Rows of one commit").build(),
+            contended: meter
+                .u64_counter("tidemark.ingest.commit.contended")
+                .with_description("Attempts that met another write or were throttled")
+                .build(),
+            watermark_lag_seconds: meter
+                .f64_gauge("tidemark.ingest.watermark.lag")
+                .with_unit("s")
+                .with_description("Age of the watermark, by source")
+                .build(),
+            shards: meter.u64_gauge("tidemark.ingest.shards").with_description("Shards this worker holds").build(),
+            gaps: meter.u64_counter("tidemark.ingest.gaps").with_description("Gaps recorded: history that was lost").build(),
+        }
+    }
+}
+
+impl Instruments {
+    /// A batch was committed.
+    pub fn committed(&self, took: std::time::Duration, rows: usize, records: usize, quarantined: usize) {
+        self.commits.add(1, &[KeyValue::new("outcome", "committed")]);
+        self.commit_seconds.record(took.as_secs_f64(), &[]);
+        self.commit_rows.record(rows as u64, &[]);
+        self.records.add((records - quarantined) as u64, &[KeyValue::new("outcome", "applied")]);
+        self.records.add(quarantined as u64, &[KeyValue::new("outcome", "quarantined")]);
+    }
+
+    /// A batch was given up, to be computed or read again.
+    pub fn abandoned(&self, why: &'static str) {
+        self.commits.add(1, &[KeyValue::new("outcome", why)]);
+    }
+
+    pub fn contended(&self) {
+        self.contended.add(1, &[]);
+    }
+
+    pub fn watermark_lag(&self, source: &str, seconds: f64) {
+        self.watermark_lag_seconds.record(seconds, &[KeyValue::new("source", source.to_owned())]);
+    }
+
+    pub fn shards_held(&self, count: usize) {
+        self.shards.record(count as u64, &[]);
+    }
+
+    pub fn gap(&self) {
+        self.gaps.add(1, &[]);
+    }
+}

@@ -1,0 +1,69 @@
+//! Dimension values that are known to be stored, so that each is stored once and not with every commit.
+
+use std::collections::HashSet;
+use std::num::NonZeroUsize;
+
+use lru::LruCache;
+use tidemark_domain::Running;
+use tidemark_domain::delta::RowKey;
+use tidemark_store::{KnownValue, Store};
+use tokio::sync::Mutex;
+
+/// Most values remembered; a forgotten one is stored again, which changes nothing.
+const VALUES_MAX: NonZeroUsize = NonZeroUsize::new(200_000).expect("not zero");
+
+/// Stores dimension values before the rows that first have them.
+#[derive(Debug)]
+pub(crate) struct Values {
+    store: Store,
+    known: Mutex<LruCache<KnownValue, ()>>,
+}
+
+impl Values {
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store, known: Mutex::new(LruCache::new(VALUES_MAX)) }
+    }
+
+    /// Stores the values of these rows that are not known to be stored.
+    ///
+    /// # Errors
+    /// When DynamoDB does not take them.
+    pub(crate) async fn remember<'a>(
+        &self,
+        running: &Running,
+        rows: impl Iterator<Item = &'a RowKey>,
+    ) -> Result<(), tidemark_store::Error> {
+        let mut new = HashSet::new();
+        {
+            let mut known = self.known.lock().await;
+            for value in rows.flat_map(|row| values_of(running, row)) {
+                if known.get(&value).is_none() {
+                    new.insert(value);
+                }
+            }
+        }
+        if new.is_empty() {
+            return Ok(());
+        }
+        let new: Vec<KnownValue> = new.into_iter().collect();
+        self.store.remember_values(&new).await?;
+        let mut known = self.known.lock().await;
+        for value in new {
+            known.put(value, ());
+        }
+        Ok(())
+    }
+}
+
+/// The values a row names. Every dimension is in some set with its value; the sets' rows together name them all.
+fn values_of(running: &Running, row: &RowKey) -> Vec<KnownValue> {
+    let Some(metric) = running.metrics.get(&row.metric) else { return Vec::new() };
+    let Some(set) = metric.definition.group_by.iter().find(|set| set.key() == *row.set) else { return Vec::new() };
+    let known = |(dimension, value): (&tidemark_domain::DimensionName, &tidemark_domain::Group)| KnownValue {
+        tenant: row.tenant.clone(),
+        metric: row.metric.clone(),
+        dimension: dimension.clone(),
+        value: value.clone(),
+    };
+    set.dimensions().zip(&row.groups).map(known).collect()
+}

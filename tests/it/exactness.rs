@@ -1,0 +1,330 @@
+//! Invariants 1, 2 and 8: whatever happens to commits and workers, the stored aggregates equal a naive recomputation.
+//!
+//! The code under test is the worker's own: the reader, effects, folding, the commit rules and leases, through the real SDK. The
+//! test plays the scheduler: it decides which worker does what next, how much it takes into one batch, and what happens to the
+//! request: a crash before or after it, a lost answer, a conflict, a steal while the batch is in hand. Workers whose lease was
+//! stolen keep trying, as zombies do.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_types::SdkConfig;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, TestRunner};
+use serde_json::{Value, json};
+use tidemark_domain::{Running, SourceName};
+use tidemark_ingest::{Committer, Effect, Fold, Instruments, Outcome, Zones};
+use tidemark_runtime::clock;
+use tidemark_store::{Batch, Store};
+use tidemark_streams::{HeldShard, Position, Record, ShardReader, SourceStream, Start, Streams, Verdict, Worker, WorkerConfig};
+use tidemark_tests::deployment::tables;
+use tidemark_tests::{Deployment, Fault, When, oracle};
+use tokio::time::Instant;
+
+/// Cases of one run; `TIDEMARK_EXACTNESS_CASES` asks for more.
+const CASES: u32 = 16;
+const ZONES: [(&str, &str); 3] = [("demo", "UTC"), ("acme", "America/Santiago"), ("Zed-9", "Asia/Kathmandu")];
+const WORKERS: usize = 3;
+/// How long a worker waits for an answer, and how much longer than that a late request takes.
+const PATIENCE: Duration = Duration::from_millis(150);
+const LATE: Duration = Duration::from_millis(250);
+
+/// One change of the source.
+#[derive(Debug, Clone)]
+enum Change {
+    Put(Value),
+    Delete(usize),
+}
+
+/// What the scheduler does next.
+#[derive(Debug, Clone)]
+enum Step {
+    /// Writes the next changes of the history.
+    Write(usize),
+    /// Another worker takes the shard, whoever holds it.
+    Steal(usize),
+    /// A worker, rightful or not, commits a batch of at most so many records.
+    Commit { worker: usize, records: usize, request: Request },
+}
+
+/// What happens to a commit's request.
+#[derive(Debug, Clone, Copy)]
+enum Request {
+    Answered,
+    /// The worker dies before sending it.
+    CrashBefore,
+    /// The worker dies right after sending it: it is carried out, and nobody knows.
+    CrashAfter,
+    /// Carried out, and the answer lost.
+    AnswerLost,
+    /// Carried out, but the worker goes on as if it had never sent anything: the same records are delivered to it again.
+    Forgotten,
+    /// Held up until the worker has given up waiting and sent it again; carried out after that.
+    Late,
+    /// Never arrives.
+    Dropped,
+    /// Meets another transaction first.
+    Conflict,
+    /// Arrives after the shard was stolen by the next worker.
+    StolenMeanwhile,
+}
+
+fn item(id: usize) -> impl Strategy<Value = Value> {
+    let tenant = prop_oneof![
+        6 => prop::sample::select(vec![None, Some(json!({"S": "demo"})), Some(json!({"S": "acme"})), Some(json!({"S": "Zed-9"}))]),
+        1 => prop::sample::select(vec![Some(json!({"S": "no tenant"})), Some(json!({"N": "7"})), Some(json!({"S": "T#x"}))]),
+    ];
+    let quantity = prop_oneof![
+        8 => (-50_i64..500).prop_map(|n| Some(json!({"N": n.to_string()}))),
+        2 => (1_i64..i64::MAX, 0_u32..18).prop_map(|(n, scale)| Some(json!({"N": format!("{n}E-{scale}")}))),
+        1 => prop::sample::select(vec![None, Some(json!({"S": "many"})), Some(json!({"NULL": true}))]),
+    ];
+    let price = prop_oneof![
+        8 => (0_i64..100_000).prop_map(|cents| Some(json!({"N": format!("{}.{:02}", cents / 100, cents % 100)}))),
+        1 => Just(None),
+    ];
+    let today = clock::now();
+    let date = prop_oneof![
+        6 => (0_i64..200).prop_map(move |days| Some(json!({"S": (today - jiff::SignedDuration::from_hours(days * 7)).to_string()}))),
+        2 => (0_i64..60).prop_map(move |days| {
+            Some(json!({"N": (today - jiff::SignedDuration::from_hours(days * 24)).as_second().to_string()}))
+        }),
+        // Days around Santiago's change of clocks, as dates and local times.
+        2 => prop::sample::select(vec![Some(json!({"S": "2026-04-05"})), Some(json!({"S": "2026-09-06"})), Some(json!({"S": "2026-09-06T00:30:00"}))]),
+        1 => Just(Some(json!({"S": (today - jiff::SignedDuration::from_hours(24 * 450)).to_string()}))),
+        1 => prop::sample::select(vec![None, Some(json!({"S": "soon"})), Some(json!({"BOOL": true}))]),
+    ];
+    let texts = |texts: &[Option<&str>]| prop::sample::select(texts.iter().map(|text| text.map(|text| json!({"S": text}))).collect::<Vec<_>>());
+    let product = texts(&[Some("tea"), Some("mug"), Some("a#b%"), None]);
+    let region = texts(&[Some("north"), Some(""), None]);
+    let status = texts(&[None, Some("placed"), Some("cancelled")]);
+    let currency = texts(&[None, Some("EUR"), Some("USD")]);
+    (tenant, quantity, price, date, product, region, (status, currency)).prop_map(
+        move |(tenant, quantity, price, date, product, region, (status, currency))| {
+            let mut item = json!({ "id": {"S": format!("order-{id}")} });
+            let attributes = [
+                ("tenant_id", tenant), ("quantity", quantity), ("unit_price", price), ("order_date", date),
+                ("item_number", product), ("region", region), ("status", status), ("currency", currency),
+            ];
+            for (name, value) in attributes {
+                if let Some(value) = value {
+                    item[name] = value;
+                }
+            }
+            item
+        },
+    )
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        5 => (0..6_usize).prop_flat_map(|id| item(id).prop_map(Change::Put)),
+        1 => (0..6_usize).prop_map(Change::Delete),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    use Request::{Answered, AnswerLost, Conflict, CrashAfter, CrashBefore, Dropped, Forgotten, Late, StolenMeanwhile};
+    let request = prop::sample::select(vec![
+        Answered, Answered, Answered, CrashBefore, CrashAfter, AnswerLost, AnswerLost, Forgotten, Late, Dropped, Conflict,
+        StolenMeanwhile,
+    ]);
+    prop_oneof![
+        2 => (1..6_usize).prop_map(Step::Write),
+        1 => (0..WORKERS).prop_map(Step::Steal),
+        4 => (0..WORKERS, 1..8_usize, request).prop_map(|(worker, records, request)| Step::Commit { worker, records, request }),
+    ]
+}
+
+/// One process that consumes the shard; it may be a zombie.
+struct Process {
+    worker: Worker,
+    held: Option<HeldShard>,
+}
+
+struct Schedule {
+    deployment: Deployment,
+    running: Running,
+    source: SourceName,
+    stream: SourceStream,
+    zones: Zones,
+    committer: Committer,
+    processes: Vec<Process>,
+    /// The clock by which workers find each other dead; the test moves it.
+    mono: Instant,
+}
+
+impl Schedule {
+    async fn start() -> Self {
+        let deployment = Deployment::start(oracle::DEFINITIONS).await;
+        for (tenant, zone) in ZONES {
+            deployment.create_tenant(tenant, zone).await;
+        }
+        let running = deployment.store.adopt(&deployment.definitions, clock::now()).await.unwrap().running;
+        // Without the SDK's own retries every fault reaches our rules.
+        let config = without_retries(&deployment.world.config());
+        let (store, streams) = (Store::new(&config, tables()), Streams::new(&config, tables().control));
+        let stream = deployment.streams.describe_source(oracle::TABLE).await.unwrap();
+        let mut schedule = Self {
+            committer: Committer::new(store, streams, Instruments::default()),
+            zones: Zones::new(deployment.store.clone()),
+            source: SourceName::new("orders").unwrap(),
+            processes: Vec::new(),
+            mono: Instant::now(),
+            deployment,
+            running,
+            stream,
+        };
+        for _ in 0..WORKERS {
+            let process = schedule.new_process().await;
+            schedule.processes.push(process);
+        }
+        schedule
+    }
+
+    async fn new_process(&self) -> Process {
+        let config = WorkerConfig { name: "test".to_owned(), lease_ttl: Duration::from_secs(10), start: Start::TrimHorizon };
+        let sources = vec![self.stream.clone()];
+        let worker = Worker::start(self.deployment.streams.clone(), config, sources, clock::now(), self.mono).await.unwrap();
+        Process { worker, held: None }
+    }
+
+    /// Lets a worker see the others silent for longer than the TTL, so that it takes the shard.
+    async fn steal(&mut self, index: usize) {
+        if self.processes[index].held.is_some() {
+            self.processes[index] = self.new_process().await;
+        }
+        for _ in 0..4 {
+            self.mono += Duration::from_secs(11);
+            let acquired = self.processes[index].worker.tick(clock::now(), self.mono).await.unwrap();
+            if let Some(held) = acquired.into_iter().next() {
+                self.processes[index].held = Some(held);
+                return;
+            }
+        }
+        panic!("a worker that finds the owner dead takes the shard");
+    }
+
+    async fn read(&self, held: &HeldShard) -> VecDeque<Record> {
+        let arn = self.stream.arn.clone();
+        let mut reader = ShardReader::new(self.deployment.streams.clone(), arn, held.shard.clone(), held.position.clone());
+        reader.next().await.unwrap().records.into()
+    }
+
+    /// One batch of one worker, and what becomes of it.
+    async fn commit(&mut self, index: usize, records_max: usize, request: Request) {
+        let Some(held) = self.processes[index].held.clone() else { return };
+        let records = self.read(&held).await;
+        let mut fold = Fold::default();
+        for record in records.iter().take(records_max) {
+            let effect = Effect::of(&self.running, &self.source, record, &self.zones, clock::now()).await.unwrap();
+            if !fold.take(&effect) {
+                break;
+            }
+        }
+        let Some(last) = fold.records().checked_sub(1).map(|last| &records[last]) else { return };
+        let advance = held.advance(&Position::After(last.sequence_number.clone()), self.running.version);
+        let batch = Batch { source: self.source.clone(), sequence: last.sequence_number.as_str().to_owned(), at: last.created_at };
+        let writes = fold.writes(|_| 0);
+        let call = if writes.is_empty() { "UpdateItem" } else { "TransactWriteItems" };
+        let front = self.deployment.world.front();
+        match request {
+            Request::Answered | Request::Forgotten => {}
+            Request::Late => front.fault(call, When::Nth(1), Fault::Delay(LATE)),
+            Request::CrashBefore => {
+                self.processes[index] = self.new_process().await;
+                return;
+            }
+            Request::CrashAfter | Request::AnswerLost => front.fault(call, When::Nth(1), Fault::CommitThenDrop),
+            Request::Dropped => front.fault(call, When::Nth(1), Fault::Reset),
+            Request::Conflict => front.fault(call, When::Nth(1), Fault::TransactionConflict),
+            Request::StolenMeanwhile => self.steal((index + 1) % WORKERS).await,
+        }
+        let outcome = self.committer.commit(&held, &advance, writes, &batch).await.unwrap();
+        match outcome {
+            _ if matches!(request, Request::CrashAfter) => self.processes[index] = self.new_process().await,
+            Outcome::Decided(Verdict::Committed) if matches!(request, Request::Forgotten) => {}
+            Outcome::Decided(Verdict::Committed) => self.processes[index].held = Some(held.after(&advance)),
+            // A zombie forgets nothing and tries again whenever it is its turn.
+            Outcome::Decided(Verdict::LeaseLost) => {}
+            Outcome::Decided(Verdict::Moved(position)) => self.processes[index].held = Some(held.moved(position)),
+            other => panic!("not to be had in this schedule: {other:?}"),
+        }
+    }
+
+    /// A worker without misfortune commits all that is left.
+    async fn finish(&mut self) {
+        // Whatever is still on its way arrives before the end.
+        tokio::time::sleep(LATE).await;
+        self.steal(0).await;
+        loop {
+            let held = self.processes[0].held.clone().unwrap();
+            if self.read(&held).await.is_empty() {
+                return;
+            }
+            self.commit(0, 1000, Request::Answered).await;
+        }
+    }
+
+    async fn check(&self) {
+        let scan = self.deployment.world.dynamodb().scan().table_name(oracle::TABLE).consistent_read(true).send().await.unwrap();
+        let expected = oracle::expected(scan.items(), &BTreeMap::from(ZONES), clock::now());
+        let stored = oracle::stored(&self.deployment).await;
+        pretty(&expected, &stored);
+    }
+}
+
+fn pretty(expected: &oracle::Cells, stored: &oracle::Cells) {
+    let missing: Vec<_> = expected.iter().filter(|(cell, value)| stored.get(*cell) != Some(value)).collect();
+    let wrong: Vec<_> = stored.iter().filter(|(cell, value)| expected.get(*cell) != Some(value)).collect();
+    assert!(missing.is_empty() && wrong.is_empty(), "expected, not stored: {missing:#?}\nstored, not expected: {wrong:#?}");
+}
+
+fn without_retries(config: &SdkConfig) -> SdkConfig {
+    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(PATIENCE).build();
+    config.clone().into_builder().retry_config(RetryConfig::disabled()).timeout_config(timeouts).build()
+}
+
+async fn run(history: Vec<Change>, steps: Vec<Step>) {
+    let mut schedule = Schedule::start().await;
+    let mut history = VecDeque::from(history);
+    for step in steps {
+        match step {
+            Step::Write(count) => {
+                for change in history.drain(..count.min(history.len())).collect::<Vec<_>>() {
+                    write(&schedule.deployment, change).await;
+                }
+            }
+            Step::Steal(worker) => schedule.steal(worker).await,
+            Step::Commit { worker, records, request } => schedule.commit(worker, records, request).await,
+        }
+    }
+    for change in history {
+        write(&schedule.deployment, change).await;
+    }
+    schedule.finish().await;
+    schedule.check().await;
+}
+
+async fn write(deployment: &Deployment, change: Change) {
+    match change {
+        Change::Put(item) => deployment.put(oracle::TABLE, item).await,
+        Change::Delete(id) => deployment.delete(oracle::TABLE, json!({ "id": {"S": format!("order-{id}")} })).await,
+    }
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "a longer run by hand is asked for by a variable")]
+fn aggregates_equal_a_recomputation_whatever_happens_to_commits() {
+    let cases = std::env::var("TIDEMARK_EXACTNESS_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(CASES);
+    let mut runner = TestRunner::new(Config { cases, failure_persistence: None, max_shrink_iters: 40, ..Config::default() });
+    let strategy = (prop::collection::vec(change(), 8..40), prop::collection::vec(step(), 10..40));
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let result = runner.run(&strategy, |(history, steps)| {
+        let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| runtime.block_on(run(history, steps))));
+        outcome.map_err(|panic| TestCaseError::fail(panic.downcast_ref::<String>().cloned().unwrap_or_default()))
+    });
+    result.unwrap();
+}

@@ -1,0 +1,76 @@
+//! The front: an HTTP proxy before the emulator that counts calls and injects faults.
+//!
+//! It knows a call by its `X-Amz-Target` header and otherwise passes bytes through unchanged. `fault.rs` decides what happens to a
+//! call, `proxy.rs` makes it happen.
+
+mod fault;
+mod proxy;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+
+use fault::Script;
+pub use fault::{Fault, When};
+
+/// A front; clones share it.
+///
+/// Calls are named as in `X-Amz-Target`, without the service: `TransactWriteItems`, `GetRecords`. They are counted as they arrive,
+/// so each retry of the SDK is one.
+#[derive(Debug, Clone)]
+pub struct Front {
+    address: SocketAddr,
+    script: Arc<Script>,
+}
+
+impl Front {
+    /// Starts a front before the server at `upstream`, a plain `http://` URL.
+    ///
+    /// # Errors
+    /// When it cannot listen, or the URL is none.
+    pub(crate) async fn start(upstream: &str, servers: &mut JoinSet<()>) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await?;
+        let front = Self { address: listener.local_addr()?, script: Arc::default() };
+        let upstream = proxy::Upstream::new(upstream)?;
+        servers.spawn(proxy::serve(listener, upstream, Arc::clone(&front.script)));
+        Ok(front)
+    }
+
+    /// Where clients reach it.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Adds a fault to the script. Where several apply to one call, the one added first happens.
+    pub fn fault(&self, call: &'static str, when: When, fault: Fault) {
+        self.script.add(call, when, fault);
+    }
+
+    /// From now on, each of these calls fails with a probability of `per_mille` / 1000, with a fault drawn by the seed. Scripted
+    /// faults come first. The same seed draws the same faults for the same order of calls.
+    pub fn random_faults(&self, seed: u64, per_mille: u32, calls: &[&'static str]) {
+        self.script.draw(seed, per_mille, calls);
+    }
+
+    /// Ends all faults, scripted and random ones.
+    pub fn no_faults(&self) {
+        self.script.clear();
+    }
+
+    /// How many such calls have arrived.
+    pub fn calls(&self, call: &str) -> u64 {
+        self.script.calls(call)
+    }
+
+    /// How many faults have happened to such calls.
+    pub fn faults(&self, call: &str) -> u64 {
+        self.script.faults(call)
+    }
+
+    /// The scripted faults that were due and have not happened, in words.
+    pub(crate) fn pending_faults(&self) -> Vec<String> {
+        self.script.pending()
+    }
+}

@@ -1,0 +1,152 @@
+//! The proxy itself: takes a call, asks the script, and forwards, refuses or drops it.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, TRANSFER_ENCODING};
+use hyper::http::uri::{Authority, Scheme};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response, StatusCode, Uri};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::task::TaskTracker;
+
+use super::fault::{Fault, Script};
+
+type Answer = Response<Full<Bytes>>;
+
+/// The emulator, as the front reaches it.
+#[derive(Debug, Clone)]
+pub(super) struct Upstream {
+    authority: Authority,
+    client: Client<HttpConnector, Full<Bytes>>,
+    /// Forwarded calls are tasks of their own, so that they outlive a client that hangs up.
+    forwarded: TaskTracker,
+}
+
+/// The connection is to be dropped without an answer. hyper does so when a service fails.
+#[derive(Debug, thiserror::Error)]
+#[error("the front drops this connection")]
+struct Dropped;
+
+/// Serves connections until the task is ended.
+pub(super) async fn serve(listener: TcpListener, upstream: Upstream, script: Arc<Script>) {
+    let mut connections = JoinSet::new();
+    loop {
+        tokio::select! {
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept() => {
+                let (stream, _) = accepted.expect("a test has file descriptors to spare");
+                let (upstream, script) = (upstream.clone(), Arc::clone(&script));
+                connections.spawn(async move {
+                    let service = service_fn(|request| relay(request, &upstream, &script));
+                    // An error here is a client that hung up, or a connection dropped on purpose.
+                    http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
+                });
+            }
+        }
+    }
+}
+
+async fn relay(request: Request<Incoming>, upstream: &Upstream, script: &Script) -> Result<Answer, Dropped> {
+    let (parts, body) = request.into_parts();
+    let body = body.collect().await.map_err(|_| Dropped)?.to_bytes();
+    let json = serde_json::from_slice(&body).unwrap_or(Value::Null);
+    let fault = script.decide(call_of(&parts.headers), &json);
+    let request = Request::from_parts(parts, Full::new(body));
+    match fault {
+        None => Ok(upstream.forward(request, None).await),
+        Some(Fault::Delay(delay)) => Ok(upstream.forward(request, Some(delay)).await),
+        Some(Fault::Reset) => Err(Dropped),
+        Some(Fault::CommitThenDrop) => {
+            upstream.forward(request, None).await;
+            Err(Dropped)
+        }
+        Some(Fault::Throttle) => {
+            let message = json!({ "message": "the front throttles this call" });
+            Ok(refuse(StatusCode::BAD_REQUEST, "ProvisionedThroughputExceededException", message))
+        }
+        Some(Fault::ServerError) => Ok(refuse(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "InternalServerError",
+            json!({ "message": "the front fails this call" }),
+        )),
+        Some(Fault::TransactionConflict) => Ok(conflict(&json)),
+    }
+}
+
+/// The call's name: what follows the service and its version in `DynamoDB_20120810.PutItem`.
+fn call_of(headers: &HeaderMap) -> &str {
+    let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
+    target.rsplit('.').next().unwrap_or_default()
+}
+
+/// What DynamoDB answers to a request that meets a transaction under way. A transaction gets one reason per item, in order.
+fn conflict(request: &Value) -> Answer {
+    let Some(items) = request["TransactItems"].as_array() else {
+        let message = json!({ "message": "Transaction is ongoing for the item" });
+        return refuse(StatusCode::BAD_REQUEST, "TransactionConflictException", message);
+    };
+    let mut codes = vec!["None"; items.len()];
+    if let Some(first) = codes.first_mut() {
+        *first = "TransactionConflict";
+    }
+    let message = format!("Transaction cancelled, please refer cancellation reasons for specific reasons [{}]", codes.join(", "));
+    let reasons: Vec<Value> = codes.iter().map(|code| json!({ "Code": code })).collect();
+    let detail = json!({ "Message": message, "CancellationReasons": reasons });
+    refuse(StatusCode::BAD_REQUEST, "TransactionCanceledException", detail)
+}
+
+fn refuse(status: StatusCode, error: &str, mut detail: Value) -> Answer {
+    detail["__type"] = format!("com.amazonaws.dynamodb.v20120810#{error}").into();
+    let mut answer = Response::new(Full::new(Bytes::from(detail.to_string())));
+    *answer.status_mut() = status;
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.0"));
+    answer
+}
+
+impl Upstream {
+    /// # Errors
+    /// When the URL is not one of a plain HTTP server.
+    pub(super) fn new(url: &str) -> anyhow::Result<Self> {
+        let uri: Uri = url.parse().with_context(|| format!("`{url}` is no URL"))?;
+        anyhow::ensure!(uri.scheme() == Some(&Scheme::HTTP), "`{url}` does not begin with http://");
+        let authority = uri.authority().with_context(|| format!("`{url}` names no host"))?.clone();
+        let client = Client::builder(TokioExecutor::new()).build_http();
+        Ok(Self { authority, client, forwarded: TaskTracker::new() })
+    }
+
+    /// Hands a request to the emulator, after a delay if there is one, and returns its answer.
+    async fn forward(&self, request: Request<Full<Bytes>>, delay: Option<std::time::Duration>) -> Answer {
+        let upstream = self.clone();
+        let forwarded = self.forwarded.spawn(async move {
+            if let Some(delay) = delay {
+                tokio::time::sleep(delay).await;
+            }
+            upstream.exchange(request).await
+        });
+        match forwarded.await.expect("forwarding does not panic") {
+            Ok(answer) => answer,
+            Err(error) => refuse(StatusCode::BAD_GATEWAY, "InternalServerError", json!({ "message": format!("{error:#}") })),
+        }
+    }
+
+    async fn exchange(&self, mut request: Request<Full<Bytes>>) -> anyhow::Result<Answer> {
+        let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+        *request.uri_mut() =
+            Uri::builder().scheme(Scheme::HTTP).authority(self.authority.clone()).path_and_query(path).build()?;
+        let (mut parts, body) = self.client.request(request).await?.into_parts();
+        // The body is passed on whole, and the connection is the front's own.
+        parts.headers.remove(TRANSFER_ENCODING);
+        parts.headers.remove(CONNECTION);
+        Ok(Response::from_parts(parts, Full::new(body.collect().await?.to_bytes())))
+    }
+}

@@ -1,0 +1,102 @@
+//! One test's world: a DynamoDB of its own, and a front before it.
+
+use std::path::PathBuf;
+
+use aws_types::SdkConfig;
+use tidemark_runtime::aws;
+use tokio::task::JoinSet;
+
+use crate::binary::binary;
+use crate::emulator::Emulator;
+use crate::front::Front;
+
+/// An isolated DynamoDB with a [`Front`] before it. What is tested goes through the front ([`World::config`],
+/// [`World::variables`]); the test's own preparation and checks go past it ([`World::dynamodb`]), unharmed and uncounted.
+///
+/// Everything ends when the world is dropped. A scripted fault that has not happened by then fails the test: it was meant to prove
+/// something.
+pub struct World {
+    emulator: Emulator,
+    front: Front,
+    direct: SdkConfig,
+    config: SdkConfig,
+    /// The emulator's and the front's servers; dropping the set ends them.
+    _servers: JoinSet<()>,
+}
+
+impl World {
+    /// A new, empty world.
+    ///
+    /// # Panics
+    /// When its servers cannot be started.
+    pub async fn start() -> Self {
+        let mut servers = JoinSet::new();
+        let emulator = Emulator::start(&mut servers).await.expect("an emulator starts");
+        let front = Front::start(&emulator.url, &mut servers).await.expect("a front starts");
+        Self {
+            direct: aws::at_endpoint(&emulator.url, &emulator.access_key),
+            config: aws::at_endpoint(&front.url(), &emulator.access_key),
+            emulator,
+            front,
+            _servers: servers,
+        }
+    }
+
+    /// The SDK configuration for what is tested: through the front.
+    pub fn config(&self) -> SdkConfig {
+        self.config.clone()
+    }
+
+    /// The SDK configuration for preparation and checks: past the front.
+    pub fn direct_config(&self) -> SdkConfig {
+        self.direct.clone()
+    }
+
+    /// The URL of the front.
+    pub fn endpoint(&self) -> String {
+        self.front.url()
+    }
+
+    pub fn front(&self) -> &Front {
+        &self.front
+    }
+
+    /// The variables that lead a process of Tidemark's into this world, through the front.
+    pub fn variables(&self) -> [(&'static str, String); 4] {
+        [
+            ("AWS_ENDPOINT_URL", self.front.url()),
+            ("AWS_REGION", "us-east-1".to_owned()),
+            ("AWS_ACCESS_KEY_ID", self.emulator.access_key.clone()),
+            ("AWS_SECRET_ACCESS_KEY", "secret".to_owned()),
+        ]
+    }
+
+    /// The test's own client of the tables, past the front.
+    pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        aws_sdk_dynamodb::Client::new(&self.direct)
+    }
+
+    /// The test's own client of the streams, past the front.
+    pub fn streams(&self) -> aws_sdk_dynamodbstreams::Client {
+        aws_sdk_dynamodbstreams::Client::new(&self.direct)
+    }
+
+    /// The path of one of the workspace's binaries, in the profile of the running test. A run of `cargo test --workspace` has
+    /// built them all; one of `cargo test -p tidemark-tests` builds none and takes those of last time.
+    ///
+    /// # Panics
+    /// When it is not built.
+    pub fn binary(name: &str) -> PathBuf {
+        binary(name)
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        let pending = self.front.pending_faults();
+        // A second panic while the first unwinds would abort the whole run and hide the first.
+        if !std::thread::panicking() {
+            assert!(pending.is_empty(), "these scripted faults never happened: {pending:?}");
+        }
+    }
+}
