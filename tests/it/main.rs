@@ -4,5 +4,8 @@
 
 mod counting;
 mod exactness;
+mod precision;
+mod quarantine;
+mod rollouts;
 mod tidy;
 mod world_self;

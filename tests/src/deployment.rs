@@ -173,7 +173,8 @@ pub fn tables() -> Tables {
     Tables { data: "tidemark".to_owned(), control: "tidemark-control".to_owned() }
 }
 
-fn settings() -> Settings {
+/// Settings of a worker that tests run.
+pub fn settings() -> Settings {
     Settings {
         definitions: String::new(),
         tables: tables(),

@@ -134,7 +134,8 @@ pub(crate) fn api_key_listing(tenant: Option<&TenantId>, id: &str) -> Key {
 }
 
 pub(crate) fn known_value(tenant: &TenantId, metric: &MetricName, dimension: &DimensionName, group: &Group) -> Key {
-    Key::new(format!("T#{tenant}#V#{metric}.{dimension}"), group.encoded())
+    // A sort key must not be empty, and a value may be.
+    Key::new(format!("T#{tenant}#V#{metric}.{dimension}"), format!("={}", group.encoded()))
 }
 
 /// The quarantine of a tenant, or of a source's records whose tenant cannot be read, on one UTC day.

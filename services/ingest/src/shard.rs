@@ -222,7 +222,7 @@ impl ShardTask {
                 Some(Fetched::Trimmed) => return None,
                 None => return Some(Halt::Reread),
             };
-            self.watermark.page(fetched.asked_at, fetched.page.records.is_empty(), pending.len() == self.harmless);
+            self.watermark.page(fetched.asked_at, fetched.page.is_empty(), pending.len() == self.harmless);
             self.published.send_replace(self.watermark.value());
             let at_tip = fetched.at_tip;
             let was_empty = fetched.page.records.is_empty();
