@@ -21,7 +21,9 @@ async fn the_guidances_walk_through_counts_edits_moves_and_deletes() {
     let ingest = deployment.start_ingest().await;
     let item = |item| Some(("item", item));
     let units = ("sales", "units");
-    for (id, number, quantity) in [("o1", "item123", "10"), ("o2", "item123", "30"), ("o3", "item312", "15"), ("o4", "item312", "25")] {
+    for (id, number, quantity) in
+        [("o1", "item123", "10"), ("o2", "item123", "30"), ("o3", "item312", "15"), ("o4", "item312", "25")]
+    {
         deployment.put(TABLE, order(id, number, quantity)).await;
     }
     deployment.expect_total("demo", units, item("item123"), "40").await;

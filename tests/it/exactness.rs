@@ -96,7 +96,9 @@ fn item(id: usize) -> impl Strategy<Value = Value> {
         1 => Just(Some(json!({"S": (today - jiff::SignedDuration::from_hours(24 * 450)).to_string()}))),
         1 => prop::sample::select(vec![None, Some(json!({"S": "soon"})), Some(json!({"BOOL": true}))]),
     ];
-    let texts = |texts: &[Option<&str>]| prop::sample::select(texts.iter().map(|text| text.map(|text| json!({"S": text}))).collect::<Vec<_>>());
+    let texts = |texts: &[Option<&str>]| {
+        prop::sample::select(texts.iter().map(|text| text.map(|text| json!({"S": text}))).collect::<Vec<_>>())
+    };
     let product = texts(&[Some("tea"), Some("mug"), Some("a#b%"), None]);
     let region = texts(&[Some("north"), Some(""), None]);
     let status = texts(&[None, Some("placed"), Some("cancelled")]);
@@ -105,8 +107,14 @@ fn item(id: usize) -> impl Strategy<Value = Value> {
         move |(tenant, quantity, price, date, product, region, (status, currency))| {
             let mut item = json!({ "id": {"S": format!("order-{id}")} });
             let attributes = [
-                ("tenant_id", tenant), ("quantity", quantity), ("unit_price", price), ("order_date", date),
-                ("item_number", product), ("region", region), ("status", status), ("currency", currency),
+                ("tenant_id", tenant),
+                ("quantity", quantity),
+                ("unit_price", price),
+                ("order_date", date),
+                ("item_number", product),
+                ("region", region),
+                ("status", status),
+                ("currency", currency),
             ];
             for (name, value) in attributes {
                 if let Some(value) = value {
@@ -126,9 +134,19 @@ fn change() -> impl Strategy<Value = Change> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    use Request::{Answered, AnswerLost, Conflict, CrashAfter, CrashBefore, Dropped, Forgotten, Late, StolenMeanwhile};
+    use Request::{AnswerLost, Answered, Conflict, CrashAfter, CrashBefore, Dropped, Forgotten, Late, StolenMeanwhile};
     let request = prop::sample::select(vec![
-        Answered, Answered, Answered, CrashBefore, CrashAfter, AnswerLost, AnswerLost, Forgotten, Late, Dropped, Conflict,
+        Answered,
+        Answered,
+        Answered,
+        CrashBefore,
+        CrashAfter,
+        AnswerLost,
+        AnswerLost,
+        Forgotten,
+        Late,
+        Dropped,
+        Conflict,
         StolenMeanwhile,
     ]);
     prop_oneof![
@@ -226,7 +244,8 @@ impl Schedule {
         }
         let Some(last) = fold.records().checked_sub(1).map(|last| &records[last]) else { return };
         let advance = held.advance(&Position::After(last.sequence_number.clone()), self.running.version);
-        let batch = Batch { source: self.source.clone(), sequence: last.sequence_number.as_str().to_owned(), at: last.created_at };
+        let batch =
+            Batch { source: self.source.clone(), sequence: last.sequence_number.as_str().to_owned(), at: last.created_at };
         let writes = fold.writes(|_| 0);
         let call = if writes.is_empty() { "UpdateItem" } else { "TransactWriteItems" };
         let front = self.deployment.world.front();

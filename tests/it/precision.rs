@@ -43,7 +43,8 @@ async fn a_sum_that_needs_39_digits_is_quarantined_and_everything_else_goes_on()
     let whose = Whose::Tenant(TenantId::new("acme").unwrap());
     let query = QuarantineQuery { after: None, limit: 100, now: clock::now() };
     let records = deployment.store.quarantined_of(&whose, &query).await.unwrap().records;
-    let named: Vec<&str> = records.iter().filter(|record| record.code == "row_overflow").map(|record| record.reason.as_str()).collect();
+    let named: Vec<&str> =
+        records.iter().filter(|record| record.code == "row_overflow").map(|record| record.reason.as_str()).collect();
     assert!(named.iter().any(|reason| reason.contains("sales.item#g1") && reason.contains("gold#")), "{named:#?}");
     ingest.stop().await;
 }

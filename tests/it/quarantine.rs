@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use tidemark_domain::TenantId;
 use tidemark_runtime::clock;
-use tidemark_store::{Quarantined, QuarantineQuery, Tenant, Whose};
+use tidemark_store::{QuarantineQuery, Quarantined, Tenant, Whose};
 use tidemark_tests::deployment::DEADLINE;
 use tidemark_tests::{Deployment, oracle, wait_until};
 
@@ -108,7 +108,8 @@ async fn hostile_tenant_ids_are_nobodys_and_only_operators_see_them() {
     }
     deployment.put(oracle::TABLE, order("n", json!({ "tenant_id": {"N": "7"} }))).await;
     let of_source = Whose::Source("orders".to_owned().try_into().unwrap());
-    wait_until("all to be quarantined", DEADLINE, async || records(&deployment, &of_source).await.len() == hostile.len() + 1).await;
+    wait_until("all to be quarantined", DEADLINE, async || records(&deployment, &of_source).await.len() == hostile.len() + 1)
+        .await;
     assert!(records(&deployment, &acme()).await.is_empty());
     assert_eq!(deployment.total("acme", UNITS, None).await, "0");
     ingest.stop().await;
@@ -121,7 +122,9 @@ async fn separators_inside_values_stay_inside_their_group() {
     let values = ["a#b", "a", "b", "%23", "#", "%N", "", "a\u{0}b", "null"];
     for (index, value) in values.iter().enumerate() {
         let quantity = (index + 1).to_string();
-        deployment.put(oracle::TABLE, order(&format!("o{index}"), json!({ "item_number": {"S": value}, "quantity": {"N": quantity} }))).await;
+        deployment
+            .put(oracle::TABLE, order(&format!("o{index}"), json!({ "item_number": {"S": value}, "quantity": {"N": quantity} })))
+            .await;
     }
     deployment.put(oracle::TABLE, order("none", json!({ "item_number": null, "quantity": {"N": "100"} }))).await;
     deployment.expect_total("acme", UNITS, None, "145").await;

@@ -23,7 +23,7 @@ pub const RUST_LOG: Setting = Setting::optional(
 
 /// The filter when nothing is set: at `info` these crates say more about their own connections than about our work.
 const DEFAULT_FILTER: &str = "info,hyper=warn,hyper_util=warn,h2=warn,rustls=warn,aws_config=warn,aws_runtime=warn,aws_sdk_dynamodb=warn,\
-    aws_sdk_dynamodbstreams=warn,aws_smithy_runtime=warn,aws_smithy_runtime_api=warn,dynoxide=warn,opentelemetry=warn,opentelemetry_sdk=warn";
+    aws_sdk_dynamodbstreams=warn,aws_smithy_runtime=warn,aws_smithy_runtime_api=warn,dynoxide=error,opentelemetry=warn,opentelemetry_sdk=warn";
 
 /// How log events are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -293,15 +293,26 @@ impl Store {
         after: Option<&QuarantineId>,
         limit: usize,
     ) -> Result<Vec<Quarantined>, Error> {
-        let query = self.client.query().table_name(&self.tables.data).scan_index_forward(false);
-        let query = query
-            .key_condition_expression("#pk = :pk")
-            .expression_attribute_names("#pk", PK)
-            .expression_attribute_values(":pk", s(key::quarantine_partition(whose, date)))
-            .set_exclusive_start_key(after.map(|id| key_item(&id.key(whose))))
-            .limit(i32::try_from(limit).unwrap_or(i32::MAX));
-        let output = query.send().await.map_err(|error| Error::from_sdk(&self.tables.data, error))?;
-        output.items().iter().map(|item| decode(item, date)).collect()
+        let mut records = Vec::new();
+        let mut start = after.map(|id| key_item(&id.key(whose)));
+        // A page ends at 1 MB, which a few large images fill.
+        loop {
+            let query = self.client.query().table_name(&self.tables.data).scan_index_forward(false);
+            let query = query
+                .key_condition_expression("#pk = :pk")
+                .expression_attribute_names("#pk", PK)
+                .expression_attribute_values(":pk", s(key::quarantine_partition(whose, date)))
+                .set_exclusive_start_key(start)
+                .limit(i32::try_from(limit - records.len()).unwrap_or(i32::MAX));
+            let output = query.send().await.map_err(|error| Error::from_sdk(&self.tables.data, error))?;
+            for item in output.items() {
+                records.push(decode(item, date)?);
+            }
+            start = output.last_evaluated_key;
+            if start.is_none() || records.len() >= limit {
+                return Ok(records);
+            }
+        }
     }
 
     /// The puts and counters of a commit's quarantined records.

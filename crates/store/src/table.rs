@@ -26,7 +26,7 @@ pub struct Tables {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Created {
     /// False: it was there already.
-    pub new: bool,
+    pub is_new: bool,
     /// Protections that the endpoint does not offer.
     pub warnings: Vec<String>,
 }
@@ -39,7 +39,7 @@ impl Store {
     /// When the table cannot be created. A protection the endpoint does not know is a warning.
     pub async fn create_data_table(&self) -> Result<Created, Error> {
         let table = &self.tables.data;
-        let new = match self.describe_status(table).await {
+        let is_new = match self.describe_status(table).await {
             Ok(_) => false,
             Err(Error::TableMissing(_)) => {
                 self.create(table).await?;
@@ -52,7 +52,7 @@ impl Store {
         self.enable_time_to_live(table, &mut warnings).await;
         self.enable_recovery(table, &mut warnings).await;
         self.protect(table, &mut warnings).await;
-        Ok(Created { new, warnings })
+        Ok(Created { is_new, warnings })
     }
 
     /// Checks that both tables are there.

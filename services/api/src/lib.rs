@@ -8,8 +8,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_types::SdkConfig;
-use tidemark_domain::definition;
-use tidemark_runtime::health::Health;
+use tidemark_domain::{Definitions, Running};
+use tidemark_runtime::clock;
 use tidemark_store::{AdoptError, Store};
 use tidemark_streams::Streams;
 use tokio::net::TcpListener;
@@ -29,81 +29,63 @@ mod problem;
 mod query;
 mod router;
 mod routes;
-pub mod settings;
+mod settings;
 mod sources;
 mod state;
 
-use settings::Settings;
+pub use settings::{ALL as SETTINGS, API_ADDR, NotAKey, SecretKeys, Settings};
 use state::ApiState;
 
 /// Longest time that requests under way at shutdown are waited for; each has its own, shorter limit.
 const DRAIN_MAX: Duration = Duration::from_secs(15);
 
-/// One API over one pair of tables.
+/// One API over one pair of tables, with its definitions running.
 #[derive(Debug)]
 pub struct Api {
-    settings: Settings,
-    store: Store,
-    streams: Streams,
-    health: Health,
+    state: ApiState,
+    running: watch::Sender<Arc<Running>>,
 }
 
 /// Why an API does not start, or ends early.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("the definition file {path} cannot be read")]
-    Unreadable {
-        path: String,
-        #[source]
-        source: std::io::Error,
-    },
-    #[error("the definition file {path} is wrong:\n{invalid}")]
-    Invalid { path: String, invalid: definition::Invalid },
     #[error(transparent)]
-    Adopt(AdoptError),
+    Store(#[from] tidemark_store::Error),
+    #[error(transparent)]
+    Adopt(#[from] AdoptError),
     #[error("the API cannot go on listening")]
     Listen(#[source] std::io::Error),
 }
 
 impl Api {
-    /// An API that has not started. Nothing is read or called here.
-    pub fn new(aws: &SdkConfig, settings: &Settings) -> Self {
-        Self {
-            store: Store::new(aws, settings.tables.clone()),
-            streams: Streams::new(aws, settings.tables.control.clone()),
-            settings: settings.clone(),
-            health: Health::starting(),
-        }
-    }
-
-    /// Ready once the definitions run and the tables are there, until the shutdown.
-    pub fn health(&self) -> &Health {
-        &self.health
-    }
-
-    /// Starts, and answers requests until `shutdown`; then those under way are finished, and it returns.
+    /// Checks the tables and adopts the definition file.
     ///
     /// # Errors
-    /// When the definition file or the tables do not let it start.
+    /// When a table is missing or cannot be reached, or the file contradicts what runs.
+    pub async fn start(aws: &SdkConfig, settings: &Settings, file: &Definitions) -> Result<Self, Error> {
+        let store = Store::new(aws, settings.tables.clone());
+        store.verify_tables().await?;
+        let adopted = store.adopt(file, clock::now()).await?;
+        for warning in &adopted.warnings {
+            tracing::warn!("{warning}");
+        }
+        tracing::info!(definitions = adopted.running.version, "API started");
+        let (sender, running) = watch::channel(Arc::new(adopted.running));
+        let streams = Streams::new(aws, settings.tables.control.clone());
+        let state = ApiState { store, streams, keys: Arc::new(settings.keys.clone()), running };
+        Ok(Self { state, running: sender })
+    }
+
+    /// Answers requests until `shutdown`; then those under way are finished, and it returns.
+    ///
+    /// # Errors
+    /// When the listener fails.
     pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) -> Result<(), Error> {
-        let file = definitions::read_file(&self.settings.definitions)?;
-        let Some(running) = definitions::adopt(&self.store, &file, &shutdown).await? else { return Ok(()) };
-        let (sender, running) = watch::channel(Arc::new(running));
         let mut tasks = JoinSet::new();
-        tasks.spawn(definitions::follow(self.store.clone(), sender, shutdown.clone()));
-        let state = ApiState { store: self.store, streams: self.streams, keys: Arc::new(self.settings.keys), running };
-        let draining = {
-            let (health, shutdown) = (self.health.clone(), shutdown.clone());
-            async move {
-                shutdown.cancelled().await;
-                health.not_ready("shutting down");
-            }
-        };
-        let server = axum::serve(listener, router::router(state)).with_graceful_shutdown(draining).into_future();
-        self.health.ready();
-        tracing::info!("answering requests");
+        tasks.spawn(definitions::follow(self.state.store.clone(), self.running, shutdown.clone()));
+        let server = axum::serve(listener, router::router(self.state)).with_graceful_shutdown(shutdown.clone().cancelled_owned());
         tokio::select! {
-            served = server => served.map_err(Error::Listen)?,
+            served = server.into_future() => served.map_err(Error::Listen)?,
             () = overdue(&shutdown) => tracing::warn!("requests still under way were dropped at shutdown"),
         }
         while tasks.join_next().await.is_some() {}

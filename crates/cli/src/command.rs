@@ -1,0 +1,198 @@
+//! What can be said on the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+use jiff::Timestamp;
+use tidemark_domain::{Currency, MetricName, SourceName, TenantId, Zone};
+use tidemark_store::{QuarantineId, Scope};
+
+/// Exact, live, per-tenant numbers from DynamoDB tables.
+///
+/// `tidemark dev` runs everything on this machine, with nothing to set up. The other commands work on the tables named by
+/// TIDEMARK_TABLE (default: tidemark) and TIDEMARK_CONTROL_TABLE (default: tidemark-control), reached through the standard AWS
+/// variables: AWS_REGION, AWS_ENDPOINT_URL, AWS_PROFILE, credentials.
+///
+/// Exit codes: 0 fine, 1 failed, 2 wrong use.
+#[derive(Debug, Parser)]
+#[command(name = "tidemark", version)]
+pub(crate) struct Tidemark {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run everything in one process on an embedded DynamoDB, with sample data.
+    Dev(Dev),
+    /// Create Tidemark's tables; harmless where they are there already.
+    Init(Init),
+    /// Check a definition file: every problem with its line and what is allowed.
+    Check(Check),
+    /// Create tenants.
+    #[command(subcommand)]
+    Tenant(Tenant),
+    /// Create API keys.
+    #[command(subcommand)]
+    Key(Key),
+    /// Show each source: watermark, lag, shards by state and owner, gaps, quarantined records.
+    Status(Status),
+    /// Look at records that could not be counted.
+    #[command(subcommand)]
+    Quarantine(Quarantine),
+    /// Show and change the running definitions.
+    #[command(subcommand)]
+    Definitions(Definitions),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Dev {
+    /// Port of the API; 0 for any that is free.
+    #[arg(long, default_value_t = 8080)]
+    pub(crate) port: u16,
+    /// Port of the embedded DynamoDB; 0 for any that is free.
+    #[arg(long, default_value_t = 8000)]
+    pub(crate) dynamodb_port: u16,
+    /// Keep the data in this directory; by default it is kept in memory.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data_dir: Option<PathBuf>,
+    /// The definition file; by default the sample shop of definitions/retail.yaml.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) definitions: Option<PathBuf>,
+    /// Do not write sample orders and stock changes.
+    #[arg(long)]
+    pub(crate) no_sample_data: bool,
+    /// Print one line of JSON with all URLs and keys, once everything answers.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Init {
+    /// Also create the source tables of the definition file that have a `key`, with their streams on.
+    #[arg(long)]
+    pub(crate) with_sources: bool,
+    #[command(flatten)]
+    pub(crate) file: DefinitionFile,
+}
+
+/// Where the definition file is.
+#[derive(Debug, Args)]
+pub(crate) struct DefinitionFile {
+    /// The definition file.
+    #[arg(long = "definitions", value_name = "FILE", env = "TIDEMARK_DEFINITIONS")]
+    pub(crate) path: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// The definition file.
+    pub(crate) file: PathBuf,
+    /// Print what the file means, as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Tenant {
+    /// Create a tenant. The same command twice is fine.
+    Create {
+        /// 1 to 64 of A-Z a-z 0-9 _ -
+        id: TenantId,
+        #[arg(long)]
+        name: Option<String>,
+        /// The IANA zone whose days the tenant counts in; fixed for good by the first record counted. Default: UTC.
+        #[arg(long, value_parser = Zone::named)]
+        time_zone: Option<Zone>,
+        /// The currency shown by default.
+        #[arg(long, value_parser = Currency::new)]
+        currency: Option<Currency>,
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Key {
+    /// Create an API key and print it, this once.
+    Create {
+        /// The tenant the key is for.
+        #[arg(long, required_unless_present = "operator", conflicts_with = "operator")]
+        tenant: Option<TenantId>,
+        /// Make an operator's key, of no tenant.
+        #[arg(long, conflicts_with = "scopes")]
+        operator: bool,
+        /// What the key may do, separated by commas or spaces; all of a tenant's scopes by default.
+        #[arg(long, value_delimiter = ',', num_args = 1..)]
+        scopes: Vec<Scope>,
+        /// A name to tell keys apart.
+        #[arg(long)]
+        name: Option<String>,
+        /// When the key ends, RFC 3339; never by default.
+        #[arg(long)]
+        expires_at: Option<Timestamp>,
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Status {
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Whose quarantine.
+#[derive(Debug, Args)]
+#[group(required = true, multiple = false)]
+pub(crate) struct Whose {
+    /// Records of this tenant.
+    #[arg(long)]
+    pub(crate) tenant: Option<TenantId>,
+    /// Records of this source whose tenant could not be read.
+    #[arg(long, value_parser = SourceName::new)]
+    pub(crate) source: Option<SourceName>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Quarantine {
+    /// List quarantined records, newest day first.
+    List {
+        #[command(flatten)]
+        whose: Whose,
+        /// At most so many.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        limit: u16,
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show one record with both images.
+    Show {
+        id: QuarantineId,
+        #[command(flatten)]
+        whose: Whose,
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Definitions {
+    /// Show what runs, and since when.
+    Show {
+        #[arg(long)]
+        json: bool,
+    },
+    /// Let a metric that the file changes count anew, from now on.
+    Accept {
+        #[arg(value_parser = MetricName::new)]
+        metric: MetricName,
+        /// Say that what was counted before is given up.
+        #[arg(long, required = true)]
+        from_now: bool,
+        #[command(flatten)]
+        file: DefinitionFile,
+    },
+    /// Stop a metric, inventory or source that the file no longer has.
+    Remove { name: String },
+}

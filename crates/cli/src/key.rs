@@ -1,0 +1,35 @@
+//! `tidemark key`.
+
+use secrecy::ExposeSecret;
+use serde_json::json;
+use tidemark_store::{Holder, NewKey, Scope, Tenant};
+
+use crate::Failure;
+use crate::command::Key;
+use crate::connection::Connection;
+use crate::output;
+
+pub(crate) async fn run(command: Key) -> Result<(), Failure> {
+    let Key::Create { tenant, scopes, name, expires_at, json, .. } = command;
+    let connection = Connection::open().await?;
+    let (holder, scopes) = match tenant {
+        None => (Holder::Operator, [Scope::Operator].into()),
+        Some(_) if scopes.contains(&Scope::Operator) => {
+            return Err(Failure::WrongUse(anyhow::anyhow!("an operator's key is of no tenant: use --operator")));
+        }
+        Some(tenant) => {
+            let scopes = if scopes.is_empty() { Scope::of_tenants() } else { scopes.into_iter().collect() };
+            (Holder::Tenant(Tenant::named_by_operator(tenant)), scopes)
+        }
+    };
+    let new = NewKey { holder, scopes, name, expires_at };
+    let issued = connection.store.create_key(&new, tidemark_runtime::clock::now()).await.map_err(anyhow::Error::from)?;
+    let key = issued.key.expose_secret();
+    if json {
+        output::json(&json!({ "id": issued.id, "key": key }));
+    } else {
+        println!("{key}");
+        eprintln!("key {} is shown this once; keep it as you keep a password", issued.id);
+    }
+    Ok(())
+}

@@ -1,0 +1,81 @@
+//! `tidemark quarantine`.
+
+use serde_json::{Value, json};
+use tidemark_store::{QuarantineQuery, Quarantined, StoredImage};
+
+use crate::Failure;
+use crate::command::{Quarantine, Whose};
+use crate::connection::Connection;
+use crate::output;
+
+pub(crate) async fn run(command: Quarantine) -> Result<(), Failure> {
+    let connection = Connection::open().await?;
+    match command {
+        Quarantine::List { whose, limit, json } => list(&connection, whose, limit, json).await,
+        Quarantine::Show { id, whose, json } => {
+            let found = connection.store.quarantined_record_of(&whose.named(), &id).await.map_err(anyhow::Error::from)?;
+            let record = found.ok_or_else(|| anyhow::anyhow!("no record {id} here; records are kept 30 days"))?;
+            show(&record, json);
+            Ok(())
+        }
+    }
+}
+
+async fn list(connection: &Connection, whose: Whose, limit: u16, json: bool) -> Result<(), Failure> {
+    let query = QuarantineQuery { after: None, limit: usize::from(limit), now: tidemark_runtime::clock::now() };
+    let page = connection.store.quarantined_of(&whose.named(), &query).await.map_err(anyhow::Error::from)?;
+    if json {
+        output::json(&json!({ "data": page.records.iter().map(in_json).collect::<Vec<_>>(), "more": page.more }));
+        return Ok(());
+    }
+    if page.records.is_empty() {
+        println!("nothing is quarantined here");
+        return Ok(());
+    }
+    let row =
+        |record: &Quarantined| vec![record.id.to_string(), record.at.to_string(), record.code.clone(), record.reason.clone()];
+    output::table(&["id", "at", "code", "reason"], &page.records.iter().map(row).collect::<Vec<_>>());
+    if page.more {
+        println!("… and more: raise --limit");
+    }
+    Ok(())
+}
+
+fn show(record: &Quarantined, json: bool) {
+    if json {
+        output::json(&in_json(record));
+        return;
+    }
+    println!("{}\n  source    {}\n  sequence  {}", record.id, record.source, record.sequence_number);
+    println!("  at        {}\n  code      {}\n  reason    {}", record.at, record.code, record.reason);
+    for (name, image) in [("old", &record.old), ("new", &record.new)] {
+        match image {
+            None => println!("  {name}: none"),
+            Some(StoredImage { json: Some(json), .. }) => println!("  {name}: {json:#}"),
+            Some(image) => println!("  {name}: too large to keep ({} bytes, SHA-256 {})", image.bytes, image.sha256),
+        }
+    }
+}
+
+fn in_json(record: &Quarantined) -> Value {
+    let image = |image: &Option<StoredImage>| {
+        image.as_ref().map(
+            |image| json!({ "json": image.json, "truncated": image.truncated, "bytes": image.bytes, "sha256": image.sha256 }),
+        )
+    };
+    json!({
+        "id": record.id.to_string(), "source": record.source, "sequence_number": record.sequence_number,
+        "at": record.at.to_string(), "code": record.code, "reason": record.reason,
+        "old": image(&record.old), "new": image(&record.new),
+    })
+}
+
+impl Whose {
+    fn named(self) -> tidemark_store::Whose {
+        match (self.tenant, self.source) {
+            (Some(tenant), _) => tidemark_store::Whose::Tenant(tenant),
+            (None, Some(source)) => tidemark_store::Whose::Source(source),
+            (None, None) => unreachable!("clap requires one of them"),
+        }
+    }
+}

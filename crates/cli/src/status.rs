@@ -1,0 +1,134 @@
+//! `tidemark status`.
+
+use std::collections::BTreeMap;
+
+use anyhow::anyhow;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tidemark_domain::SourceName;
+use tidemark_domain::definition::Source;
+use tidemark_streams::{ShardState, StreamStatus};
+
+use crate::Failure;
+use crate::command::Status;
+use crate::connection::Connection;
+use crate::output;
+
+/// One source and what is known of its stream.
+struct SourceStatus {
+    name: SourceName,
+    table: String,
+    /// `None`: no worker has ever read it.
+    stream: Option<StreamStatus>,
+    quarantined: u64,
+}
+
+pub(crate) async fn run(options: Status) -> Result<(), Failure> {
+    let connection = Connection::open().await?;
+    let sources = gather(&connection).await?;
+    let now = tidemark_runtime::clock::now();
+    if options.json {
+        output::json(&json!({ "sources": sources.iter().map(|source| source.in_json(now)).collect::<Vec<_>>() }));
+    } else {
+        for source in &sources {
+            source.print(now);
+        }
+    }
+    Ok(())
+}
+
+async fn gather(connection: &Connection) -> anyhow::Result<Vec<SourceStatus>> {
+    let running = connection.store.running().await?;
+    let running = running.ok_or_else(|| anyhow!("nothing runs yet: start tidemark-ingest with a definition file first"))?;
+    let counts = connection.store.quarantine_counts_of_sources().await?;
+    let mut sources = Vec::new();
+    for (name, Source { table, .. }) in running.sources {
+        let newest = connection.streams.streams_of(&table).await?.into_iter().next();
+        let stream = match newest {
+            Some(known) => connection.streams.stream_status(&known.id).await?,
+            None => None,
+        };
+        let quarantined = counts.get(&name).copied().unwrap_or_default();
+        sources.push(SourceStatus { name, table, stream, quarantined });
+    }
+    Ok(sources)
+}
+
+impl SourceStatus {
+    fn watermark(&self) -> Option<Timestamp> {
+        self.stream.as_ref().and_then(|stream| stream.watermark.watermark)
+    }
+
+    fn lag_ms(&self, now: Timestamp) -> Option<i64> {
+        self.watermark().map(|watermark| now.as_millisecond() - watermark.as_millisecond())
+    }
+
+    fn print(&self, now: Timestamp) {
+        let Self { name, table, quarantined, .. } = self;
+        println!("source {name} (table {table})");
+        let Some(stream) = &self.stream else {
+            println!("  never read: is tidemark-ingest running?");
+            return;
+        };
+        match (self.watermark(), self.lag_ms(now)) {
+            (Some(watermark), Some(lag)) => println!("  watermark    {watermark} (lag {:.1} s)", lag as f64 / 1000.0),
+            _ => println!("  watermark    none yet"),
+        }
+        println!(
+            "  history      {}",
+            if stream.watermark.history_complete { "complete" } else { "incomplete: net changes since the start" }
+        );
+        println!("  gaps         {}", stream.gaps.len());
+        println!("  quarantined  {quarantined}");
+        for gap in &stream.gaps {
+            println!("    gap in {} after {}: {} ({})", gap.shard, gap.position, gap.reason.as_str(), gap.detected_at);
+        }
+        for (state, count) in by_state(stream) {
+            println!("  {count} shards {state}");
+        }
+        let unfinished = stream.shards.iter().filter(|shard| shard.state == ShardState::Active);
+        let row = |shard: &tidemark_streams::ShardStatus| {
+            let owner = shard.owner.as_ref().map_or("nobody", |owner| owner.as_str());
+            vec![format!("    {}", shard.shard), owner.to_owned(), shard.position.to_string()]
+        };
+        output::table(&["    shard", "owner", "position"], &unfinished.map(row).collect::<Vec<_>>());
+    }
+
+    fn in_json(&self, now: Timestamp) -> Value {
+        let stream = self.stream.as_ref();
+        let shards = |stream: &StreamStatus| -> Vec<Value> {
+            let shard = |shard: &tidemark_streams::ShardStatus| {
+                json!({
+                    "shard": shard.shard.as_str(), "state": shard.state.as_str(),
+                    "owner": shard.owner.as_ref().map(|owner| owner.as_str()), "position": shard.position.to_string(),
+                })
+            };
+            stream.shards.iter().map(shard).collect()
+        };
+        let gaps = |stream: &StreamStatus| -> Vec<Value> {
+            let gap = |gap: &tidemark_streams::Gap| {
+                json!({
+                    "shard": gap.shard.as_str(), "after": gap.position.to_string(),
+                    "reason": gap.reason.as_str(), "detected_at": gap.detected_at.to_string(),
+                })
+            };
+            stream.gaps.iter().map(gap).collect()
+        };
+        json!({
+            "source": self.name, "table": self.table,
+            "watermark": self.watermark().map(|watermark| watermark.to_string()), "lag_ms": self.lag_ms(now),
+            "exact": stream.map(|stream| stream.watermark.exact && stream.watermark.history_complete),
+            "history_complete": stream.map(|stream| stream.watermark.history_complete),
+            "gaps": stream.map(gaps).unwrap_or_default(), "shards": stream.map(shards).unwrap_or_default(),
+            "quarantined": self.quarantined,
+        })
+    }
+}
+
+fn by_state(stream: &StreamStatus) -> BTreeMap<&'static str, usize> {
+    let mut counts = BTreeMap::new();
+    for shard in &stream.shards {
+        *counts.entry(shard.state.as_str()).or_default() += 1;
+    }
+    counts
+}

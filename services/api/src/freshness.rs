@@ -1,0 +1,153 @@
+//! How far and how well a source is included in the numbers. STREAMS.md §4.
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// A source whose watermark has not moved for longer than this has stalled; a live one moves every second, even when idle.
+pub(crate) const STALLED_AFTER: SignedDuration = SignedDuration::from_secs(60);
+/// A source whose watermark lies further back than this is being caught up with.
+pub(crate) const LIVE_LAG_MAX: SignedDuration = SignedDuration::from_secs(10);
+
+/// What the worker has stored about a source's stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Reading {
+    /// `None` before a worker ran.
+    pub watermark: Option<Timestamp>,
+    /// When the watermark last moved.
+    pub published_at: Option<Timestamp>,
+    /// Whether no part of the stream was skipped.
+    pub gapless: bool,
+    /// Whether the stream was read from the table's beginning.
+    pub history_complete: bool,
+}
+
+/// How far the source is included, and whether the numbers are exact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Freshness {
+    /// Every change made to the source before this instant is included; null before a worker ran.
+    #[schema(value_type = Option<String>, format = DateTime, required)]
+    pub watermark: Option<Timestamp>,
+    /// How long ago the watermark is, in milliseconds.
+    #[schema(required, minimum = 0)]
+    pub lag_ms: Option<i64>,
+    pub status: Status,
+    /// False while a reason stands.
+    pub exact: bool,
+    /// Why the numbers are not exact; `/v1/status` says more.
+    pub reasons: Vec<Reason>,
+}
+
+/// How the source is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Status {
+    /// Changes show within seconds.
+    Live,
+    /// Older changes are still being counted.
+    CatchingUp,
+    /// Nothing has moved for a minute, or no worker has run yet.
+    Stalled,
+    /// Live or catching up, but a part of the stream was lost.
+    Gap,
+}
+
+/// Why numbers are not exact.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Reason {
+    /// What the table held before its stream was first read is not counted.
+    History,
+    /// A part of the stream was gone before it could be read.
+    Gap,
+    /// The metric, the grouping or a measure was defined later than the deployment, and counts from then on.
+    Definitions,
+    /// A row has refused a change that did not fit into 38 digits; the quarantine has the change.
+    BrokenRow,
+}
+
+impl Freshness {
+    pub(crate) fn of(reading: &Reading, now: Timestamp) -> Self {
+        let moved = reading.published_at.is_some_and(|published| now.duration_since(published) <= STALLED_AFTER);
+        // A worker's clock may be a little ahead of ours.
+        let lag = reading.watermark.map(|watermark| now.duration_since(watermark).max(SignedDuration::ZERO));
+        let status = match lag {
+            None => Status::Stalled,
+            Some(_) if !moved => Status::Stalled,
+            Some(_) if !reading.gapless => Status::Gap,
+            Some(lag) if lag > LIVE_LAG_MAX => Status::CatchingUp,
+            Some(_) => Status::Live,
+        };
+        let lag_ms = lag.map(|lag| i64::try_from(lag.as_millis()).unwrap_or(i64::MAX));
+        let fresh = Self { watermark: reading.watermark, lag_ms, status, exact: true, reasons: Vec::new() };
+        fresh.because(Reason::History, !reading.history_complete).because(Reason::Gap, !reading.gapless)
+    }
+
+    /// Adds a reason, if it stands.
+    pub(crate) fn because(mut self, reason: Reason, stands: bool) -> Self {
+        if stands && !self.reasons.contains(&reason) {
+            self.reasons.push(reason);
+            self.exact = false;
+        }
+        self
+    }
+
+    /// Exactness as the value of a header: `true`, or `false; reasons="history gap"`.
+    pub(crate) fn exactness(&self) -> String {
+        let reasons: Vec<&str> = self.reasons.iter().map(|reason| reason.as_str()).collect();
+        if reasons.is_empty() { "true".to_owned() } else { format!("false; reasons=\"{}\"", reasons.join(" ")) }
+    }
+}
+
+impl Reason {
+    /// As JSON spells it.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::History => "history",
+            Self::Gap => "gap",
+            Self::Definitions => "definitions",
+            Self::BrokenRow => "broken_row",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Timestamp = Timestamp::constant(1_774_900_000, 0);
+
+    fn reading(lag_s: i64, published_s: i64) -> Reading {
+        let ago = |seconds| Some(NOW - SignedDuration::from_secs(seconds));
+        Reading { watermark: ago(lag_s), published_at: ago(published_s), gapless: true, history_complete: true }
+    }
+
+    #[test]
+    fn status_follows_movement_then_gaps_then_lag() {
+        let status = |reading: Reading| Freshness::of(&reading, NOW).status;
+        assert_eq!(status(reading(10, 60)), Status::Live);
+        assert_eq!(status(reading(11, 1)), Status::CatchingUp);
+        assert_eq!(status(reading(11, 61)), Status::Stalled);
+        assert_eq!(status(Reading { gapless: false, ..reading(11, 1) }), Status::Gap);
+        assert_eq!(status(Reading { gapless: false, ..reading(90, 90) }), Status::Stalled);
+    }
+
+    #[test]
+    fn before_any_worker_there_is_no_watermark() {
+        let reading = Reading { watermark: None, published_at: None, gapless: true, history_complete: true };
+        let fresh = Freshness::of(&reading, NOW);
+        assert_eq!((fresh.watermark, fresh.lag_ms, fresh.status, fresh.exact), (None, None, Status::Stalled, true));
+    }
+
+    #[test]
+    fn every_reason_is_named_once() {
+        let fresh = Freshness::of(&Reading { gapless: false, history_complete: false, ..reading(-3, 0) }, NOW);
+        let fresh = fresh.because(Reason::Gap, true).because(Reason::BrokenRow, false).because(Reason::Definitions, true);
+        assert_eq!(fresh.reasons, [Reason::History, Reason::Gap, Reason::Definitions]);
+        assert_eq!((fresh.exact, fresh.lag_ms), (false, Some(0)));
+        assert_eq!(fresh.exactness(), r#"false; reasons="history gap definitions""#);
+        for reason in fresh.reasons {
+            assert_eq!(serde_json::to_value(reason).expect("a word"), reason.as_str());
+        }
+    }
+}

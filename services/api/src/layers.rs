@@ -1,0 +1,5 @@
+//! Middleware: one per file. `router.rs` says in which order they sit, and why.
+
+pub(crate) mod measured;
+pub(crate) mod problems;
+pub(crate) mod request_id;

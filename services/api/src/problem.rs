@@ -1,0 +1,193 @@
+//! Every answer that is not what was asked for. [`ApiError`] alone picks status and `code`. API.md §1, RFC 9457.
+//!
+//! An error becomes a response without a body that carries its [`Problem`]; the layer in `layers/problems.rs` writes the body, so
+//! that what the framework refuses by itself (an unknown route, a panic, a body too large) gets the same shape.
+
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use tidemark_store::Scope;
+use utoipa::ToSchema;
+
+mod document;
+mod parameter;
+
+pub(crate) use document::{NotFound, Unprocessable, components};
+pub(crate) use parameter::{Code, ParameterError};
+
+/// What a client waits before it asks again after a 503, in seconds.
+pub(crate) const RETRY_AFTER_SECONDS: u64 = 1;
+/// Most parameter errors one answer lists.
+const ERRORS_SHOWN_MAX: usize = 50;
+
+type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// Why a request is not answered.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    /// At least one.
+    #[error("the parameters are wrong")]
+    Parameters(Vec<ParameterError>),
+    #[error("{0}")]
+    Unauthenticated(&'static str),
+    #[error("this key has no scope `{0}`")]
+    MissingScope(Scope),
+    #[error("an operator's key is of no tenant: use a tenant's key here")]
+    NoTenant,
+    /// Also for what belongs to another tenant: the two must look alike.
+    #[error("there is nothing at this address")]
+    NotFound,
+    #[error("{0}")]
+    Unavailable(Unavailable),
+    #[error("something went wrong here; it has been logged under the request's id")]
+    Internal(#[source] Source),
+}
+
+/// Why the same request may be answered a moment later.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unavailable {
+    #[error("too many requests are being answered")]
+    Overloaded,
+    #[error("the answer took too long; ask for less, or again")]
+    Timeout,
+    #[error("the database cannot be reached or throttles")]
+    Store,
+}
+
+/// A refusal as `application/problem+json` (RFC 9457).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(example = json!({
+    "type": "urn:tidemark:problem:grouping_not_stored", "title": "Unprocessable Entity", "status": 422,
+    "detail": "group_by: [channel, item] is not stored; stored are [], [channel], [item]",
+    "instance": "urn:tidemark:request:4f1d2c0a9b8e7766", "code": "grouping_not_stored",
+    "errors": [{
+        "parameter": "group_by", "code": "grouping_not_stored",
+        "detail": "[channel, item] is not stored; stored are [], [channel], [item]", "allowed": ["", "channel", "item"]
+    }]
+}))]
+pub(crate) struct Problem {
+    /// Names the kind of problem: `urn:tidemark:problem:` and the code.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The status in words.
+    pub title: String,
+    #[schema(minimum = 400, maximum = 599)]
+    pub status: u16,
+    /// What is wrong with this request, for people.
+    pub detail: String,
+    /// This one occurrence: `urn:tidemark:request:` and the request's id.
+    pub instance: String,
+    /// What is wrong, for programs. Codes are added, never changed.
+    pub code: String,
+    /// All parameters that are wrong, when that is the reason.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub errors: Vec<ParameterProblem>,
+}
+
+/// One wrong parameter.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct ParameterProblem {
+    pub parameter: String,
+    pub code: String,
+    pub detail: String,
+    /// What would be allowed, where that is a short list.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub allowed: Vec<String>,
+}
+
+impl Problem {
+    /// A problem that a status and a code say enough about.
+    pub(crate) fn new(status: StatusCode, code: &str, detail: impl Into<String>) -> Self {
+        Self {
+            kind: format!("urn:tidemark:problem:{code}"),
+            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: status.as_u16(),
+            detail: detail.into(),
+            instance: String::new(),
+            code: code.to_owned(),
+            errors: Vec::new(),
+        }
+    }
+
+    fn of_parameters(mut errors: Vec<ParameterError>) -> Self {
+        // A request that cannot be read is not judged by what it might have meant.
+        let status = errors.iter().map(|error| error.code.status()).min().unwrap_or(StatusCode::BAD_REQUEST);
+        errors.truncate(ERRORS_SHOWN_MAX);
+        let code = match errors.as_slice() {
+            [first, rest @ ..] if rest.iter().all(|error| error.code == first.code) => first.code.as_str(),
+            _ => "invalid_parameters",
+        };
+        let details: Vec<_> = errors.iter().map(|error| format!("{}: {}", error.parameter, error.detail)).collect();
+        Self { errors: errors.into_iter().map(ParameterProblem::from).collect(), ..Self::new(status, code, details.join("; ")) }
+    }
+}
+
+impl ApiError {
+    /// A failed call to the store.
+    pub(crate) fn of_store(error: tidemark_store::Error) -> Self {
+        let is_retryable = error.is_retryable();
+        Self::of_dependency(error, is_retryable)
+    }
+
+    /// A failed call to something the API depends on: worth asking again, or our fault.
+    pub(crate) fn of_dependency(error: impl std::error::Error + Send + Sync + 'static, is_retryable: bool) -> Self {
+        if !is_retryable {
+            return Self::Internal(Box::new(error));
+        }
+        tracing::warn!(error = &error as &dyn std::error::Error, "the database cannot be reached or throttles");
+        Self::Unavailable(Unavailable::Store)
+    }
+
+    fn problem(self) -> Problem {
+        let detail = self.to_string();
+        match self {
+            Self::Parameters(errors) => Problem::of_parameters(errors),
+            Self::Unauthenticated(_) => Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail),
+            Self::MissingScope(_) => Problem::new(StatusCode::FORBIDDEN, "missing_scope", detail),
+            Self::NoTenant => Problem::new(StatusCode::FORBIDDEN, "no_tenant", detail),
+            Self::NotFound => Problem::new(StatusCode::NOT_FOUND, "not_found", detail),
+            Self::Unavailable(why) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, why.code(), detail),
+            Self::Internal(source) => {
+                tracing::error!(error = &*source as &dyn std::error::Error, "a request failed");
+                Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+            }
+        }
+    }
+}
+
+impl Unavailable {
+    fn code(self) -> &'static str {
+        match self {
+            Self::Overloaded => "overloaded",
+            Self::Timeout => "timeout",
+            Self::Store => "store_unavailable",
+        }
+    }
+}
+
+impl From<ParameterError> for ApiError {
+    fn from(error: ParameterError) -> Self {
+        Self::Parameters(vec![error])
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        self.problem().into_response()
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let status = StatusCode::from_u16(self.status).expect("a problem is made from a status");
+        let mut response = status.into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
+        }
+        response.extensions_mut().insert(self);
+        response
+    }
+}

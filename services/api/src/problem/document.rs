@@ -1,0 +1,83 @@
+//! The refusals in the OpenAPI document: each is written once, under `components/responses`, and referred to by the operations.
+
+use std::collections::BTreeMap;
+
+use utoipa::IntoResponses;
+use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
+
+use super::ApiError;
+
+/// Documents the 404 of operations that name one thing.
+pub(crate) struct NotFound;
+
+/// Documents the 422 of operations whose parameters have a meaning beyond their form.
+pub(crate) struct Unprocessable;
+
+const EVERYWHERE: [(&str, &str); 5] =
+    [("400", "BadRequest"), ("401", "Unauthenticated"), ("403", "Forbidden"), ("500", "Internal"), ("503", "Unavailable")];
+
+/// What any operation may answer.
+impl IntoResponses for ApiError {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        references(&EVERYWHERE)
+    }
+}
+
+impl IntoResponses for NotFound {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        references(&[("404", "NotFound")])
+    }
+}
+
+impl IntoResponses for Unprocessable {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        references(&[("422", "Unprocessable")])
+    }
+}
+
+fn references(responses: &[(&str, &str)]) -> BTreeMap<String, RefOr<Response>> {
+    let reference = |name: &str| RefOr::Ref(Ref::from_response_name(name));
+    responses.iter().map(|(status, name)| ((*status).to_owned(), reference(name))).collect()
+}
+
+/// The responses that the operations refer to, by name.
+pub(crate) fn components() -> Vec<(&'static str, Response)> {
+    vec![
+        (
+            "BadRequest",
+            problem(
+                "Parameters that cannot be read: `unknown_parameter`, `duplicate_parameter`, `invalid_value`, `invalid_cursor`.",
+            )
+            .build(),
+        ),
+        (
+            "Unauthenticated",
+            problem("No valid key: `unauthenticated`.")
+                .header("WWW-Authenticate", HeaderBuilder::new().description(Some("`Bearer`.")).build())
+                .build(),
+        ),
+        ("Forbidden", problem("The key may not do this: `missing_scope`, `no_tenant`.").build()),
+        ("NotFound", problem("There is no such thing, or it is another tenant's: `not_found`.").build()),
+        (
+            "Unprocessable",
+            problem(
+                "Parameters that can be read but not answered: `unknown_time_zone`, `unknown_measure`, `unknown_dimension`, \
+                 `empty_range`, `unaligned_range`, `range_unavailable`, `grouping_not_stored`, `query_too_large`.",
+            )
+            .build(),
+        ),
+        ("Internal", problem("Our fault: `internal`. The cause is not shown; the log has it under the request's id.").build()),
+        (
+            "Unavailable",
+            problem("Ask again: `overloaded`, `timeout`, `store_unavailable`.")
+                .header("Retry-After", HeaderBuilder::new().description(Some("Seconds.")).build())
+                .build(),
+        ),
+    ]
+}
+
+fn problem(description: &str) -> ResponseBuilder {
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name("Problem"))).build();
+    ResponseBuilder::new().description(description).content("application/problem+json", content)
+}

@@ -1,0 +1,200 @@
+//! Which rows answer a question: the stored set, the buckets of the answer, and the spans of day and quarter rows to read.
+//!
+//! Day rows are kept for ever, but only for the days of the tenant's own zone; quarter rows answer everything, and expire. What
+//! neither can answer exactly is refused, with the reason and what would work.
+
+use jiff::Timestamp;
+use jiff::civil::Date;
+use tidemark_domain::bucket::{QUARTER_RETENTION_DAYS, QUARTER_SECONDS, quarters_kept_from};
+use tidemark_domain::calendar::{self, Granularity, Range, Slot};
+use tidemark_domain::definition::{GroupingSet, Metric};
+use tidemark_domain::{DimensionName, Zone};
+use tidemark_store::Span;
+
+use super::ask::{Ask, Compare};
+use crate::problem::{ApiError, Code, ParameterError};
+
+/// Most cells (rows × buckets) of an answer.
+pub(crate) const CELLS_MAX: usize = 10_000;
+/// Most rows read for an answer, estimated before and counted while reading.
+pub(crate) const ROWS_READ_MAX: usize = 200_000;
+
+/// How a question is answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Plan {
+    /// The set whose rows are read: the smallest stored one that tells apart what must be.
+    pub set: GroupingSet,
+    /// The buckets of the answer. They tile the range.
+    pub slots: Vec<Slot>,
+    /// What is read for the range; it covers the range exactly.
+    pub spans: Vec<Span>,
+    pub comparison: Option<Comparison>,
+}
+
+/// The range that the answer is compared with, and what is read for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Comparison {
+    pub range: Range,
+    pub spans: Vec<Span>,
+}
+
+impl Comparison {
+    /// The range as one bucket.
+    pub(crate) fn whole(&self) -> Slot {
+        Slot { from: self.range.from, to: self.range.to, clipped: false }
+    }
+}
+
+/// What a plan depends on beside the question.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ground<'a> {
+    pub metric: &'a Metric,
+    /// Lanes that are read, and so rows per bucket and group.
+    pub lanes: u16,
+    pub tenant_zone: &'a Zone,
+    pub now: Timestamp,
+}
+
+impl Plan {
+    /// # Errors
+    /// Every reason why the question cannot be answered, at once.
+    pub(crate) fn make(ask: &Ask, ground: Ground<'_>) -> Result<Self, ApiError> {
+        let mut errors = Vec::new();
+        let mut keep = |error| errors.push(error);
+        let set = stored_set(ask, ground.metric).map_err(&mut keep).ok();
+        let slots = slots(ask).map_err(&mut keep).ok();
+        let spans = ground.spans(ask, ask.range, ask.granularity).map_err(&mut keep).ok();
+        let comparison = ask.compare.map(|compare| ground.comparison(ask, compare)).transpose().map_err(&mut keep).ok().flatten();
+        match (set, slots, spans) {
+            (Some(set), Some(slots), Some(spans)) if errors.is_empty() => Ok(Self { set, slots, spans, comparison }),
+            _ => Err(ApiError::Parameters(errors)),
+        }
+    }
+}
+
+fn stored_set(ask: &Ask, metric: &Metric) -> Result<GroupingSet, ParameterError> {
+    let stored = || metric.group_by.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+    let refused = |detail: String| {
+        let names = |set: &GroupingSet| set.dimensions().map(DimensionName::as_str).collect::<Vec<_>>().join(",");
+        ParameterError::new("group_by", Code::GroupingNotStored, detail).allowing(metric.group_by.iter().map(names))
+    };
+    if !metric.group_by.contains(&ask.group_by) {
+        return Err(refused(format!("{} is not stored; stored are {}", ask.group_by, stored())));
+    }
+    let needed = ask.dimensions();
+    let covering = metric.group_by.iter().filter(|set| set.is_superset(&needed)).min_by_key(|set| set.dimensions().len());
+    let uncovered =
+        || refused(format!("with the filter's dimensions it is {needed}, which no stored set covers; stored are {}", stored()));
+    covering.cloned().ok_or_else(uncovered)
+}
+
+fn slots(ask: &Ask) -> Result<Vec<Slot>, ParameterError> {
+    let Some(granularity) = ask.granularity else {
+        return Ok(vec![Slot { from: ask.range.from, to: ask.range.to, clipped: false }]);
+    };
+    calendar::tile(ask.range, granularity, &ask.zone, CELLS_MAX).map_err(|calendar::TooMany { about, .. }| {
+        let detail =
+            format!("about {about} buckets; an answer has at most {CELLS_MAX} cells: ask for longer buckets or a shorter range");
+        ParameterError::new("granularity", Code::QueryTooLarge, detail)
+    })
+}
+
+impl Ground<'_> {
+    fn comparison(&self, ask: &Ask, compare: Compare) -> Result<Comparison, ParameterError> {
+        let range = match compare {
+            Compare::PreviousPeriod => calendar::previous_period(ask.range, &ask.zone),
+            Compare::PreviousYear => calendar::previous_year(ask.range, &ask.zone),
+        };
+        let range = range.filter(|range| ask.zone.date_of(range.from).year() >= 1);
+        let range = range.ok_or_else(|| ParameterError::new("compare", Code::RangeUnavailable, "is before the year 1"))?;
+        // Only sums over the whole range are compared, so the granularity does not matter.
+        let spans = self.spans(ask, range, None).map_err(|error| ParameterError { parameter: "compare".to_owned(), ..error })?;
+        Ok(Comparison { range, spans })
+    }
+
+    /// What to read for a range: whole days where day rows can answer, quarters for the rest.
+    fn spans(&self, ask: &Ask, range: Range, granularity: Option<Granularity>) -> Result<Vec<Span>, ParameterError> {
+        let days_answer = ask.zone == *self.tenant_zone && granularity.is_none_or(Granularity::is_days);
+        let days = if days_answer { whole_days(range, &ask.zone) } else { None };
+        let spans = match days {
+            None => vec![Span::Quarters { from: range.from, to: range.to }],
+            Some((days, Range { from, to })) => {
+                let before = Span::Quarters { from: range.from, to: from };
+                let after = Span::Quarters { from: to, to: range.to };
+                [before, days, after].into_iter().filter(|span| !is_empty(span)).collect()
+            }
+        };
+        let kept_from = quarters_kept_from(self.now);
+        let is_lost = |span: &Span| matches!(span, Span::Quarters { from, .. } if *from < kept_from);
+        if spans.iter().any(is_lost) {
+            return Err(self.range_unavailable(ask, granularity, kept_from));
+        }
+        let rows = spans.iter().map(buckets_of).sum::<u64>().saturating_mul(u64::from(self.lanes));
+        if rows > ROWS_READ_MAX as u64 {
+            let about = format!("at least {rows} rows would be read");
+            return Err(self.too_large(ask, granularity, &about));
+        }
+        Ok(spans)
+    }
+
+    fn range_unavailable(&self, ask: &Ask, granularity: Option<Granularity>, kept_from: Timestamp) -> ParameterError {
+        let zone = self.tenant_zone;
+        let (parameter, wrong) = if ask.zone != *zone {
+            ("time_zone", format!("days of {} are made from 15-minute rows", ask.zone))
+        } else if granularity.is_some_and(|granularity| !granularity.is_days()) {
+            ("granularity", "buckets shorter than a day are made from 15-minute rows".to_owned())
+        } else {
+            ("from", "the parts of days at the ends of the range are made from 15-minute rows".to_owned())
+        };
+        let detail = format!(
+            "{wrong}, which are kept for {QUARTER_RETENTION_DAYS} days: ask from {kept_from} on, or for whole days \
+             (P1D, P1W, P1M or no granularity, between midnights) in time_zone={zone}"
+        );
+        ParameterError::new(parameter, Code::RangeUnavailable, detail)
+    }
+
+    /// The refusal of a question that would read too many rows, naming the cheaper way where there is one.
+    pub(crate) fn too_large(&self, ask: &Ask, granularity: Option<Granularity>, about: &str) -> ParameterError {
+        let zone = self.tenant_zone;
+        let (parameter, cheaper) = if ask.zone != *zone {
+            ("time_zone", format!("time_zone={zone}, which is answered from day rows, is cheaper for granularities from P1D on"))
+        } else if granularity.is_some_and(|granularity| !granularity.is_days()) {
+            ("granularity", "granularity=P1D, which is answered from day rows, is cheaper".to_owned())
+        } else {
+            ("from", "a shorter range, a filter, or a smaller group_by is cheaper".to_owned())
+        };
+        let detail = format!("{about}, and an answer may read {ROWS_READ_MAX}: {cheaper}");
+        ParameterError::new(parameter, Code::QueryTooLarge, detail)
+    }
+}
+
+/// The local days that lie wholly in a range, and the instants they begin and end at; `None` when there are none.
+fn whole_days(range: Range, zone: &Zone) -> Option<(Span, Range)> {
+    let start = |date: Date| calendar::first_quarter_of(date, zone);
+    let mut first = zone.date_of(range.from);
+    while start(first)? < range.from {
+        first = first.tomorrow().ok()?;
+    }
+    let end = zone.date_of(range.to);
+    let whole = Range { from: start(first)?, to: start(end)? };
+    (whole.from < whole.to).then_some((Span::Days { from: first, to: end }, whole))
+}
+
+fn is_empty(span: &Span) -> bool {
+    match span {
+        Span::Quarters { from, to } => from >= to,
+        Span::Days { from, to } => from >= to,
+    }
+}
+
+/// How many buckets a span has: the least number of rows that answer for it.
+fn buckets_of(span: &Span) -> u64 {
+    let buckets = match span {
+        Span::Quarters { from, to } => to.duration_since(*from).as_secs() / QUARTER_SECONDS,
+        Span::Days { from, to } => to.duration_since(*from).as_hours() / 24,
+    };
+    u64::try_from(buckets).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests;

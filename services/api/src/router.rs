@@ -1,0 +1,72 @@
+//! Every route, and every layer around them.
+
+use std::time::Duration;
+
+use axum::Router;
+use axum::error_handling::HandleErrorLayer;
+use axum::middleware::from_fn;
+use tower::ServiceBuilder;
+use tower::limit::GlobalConcurrencyLimitLayer;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+use tower_http::limit::RequestBodyLimitLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+use utoipa_swagger_ui::{Config, SwaggerUi};
+
+use crate::layers::{measured, problems, request_id};
+use crate::openapi;
+use crate::routes::{metrics, quarantine, status, values};
+use crate::state::ApiState;
+
+/// Longest time an answer may take.
+pub(crate) const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest body of a request.
+pub(crate) const BODY_BYTES_MAX: usize = 256 * 1024;
+/// Requests being answered at once; one more is refused at once instead of making all of them slow.
+pub(crate) const REQUESTS_AT_ONCE_MAX: usize = 256;
+
+/// Every documented route.
+pub(crate) fn routes() -> OpenApiRouter<ApiState> {
+    OpenApiRouter::with_openapi(openapi::base())
+        .routes(routes!(metrics::list_metrics))
+        .routes(routes!(metrics::get_metric))
+        .routes(routes!(values::get_metric_values))
+        .routes(routes!(status::get_status))
+        .routes(routes!(quarantine::list_quarantine))
+        .routes(routes!(quarantine::get_quarantined_record))
+}
+
+/// The whole API: the routes, their document at `/openapi.json`, a page for people at `/docs`, and the layers.
+pub(crate) fn router(state: ApiState) -> Router {
+    let (routes, document) = routes().split_for_parts();
+    // Swagger UI would otherwise send the document to a validator on the internet.
+    let page = SwaggerUi::new("/docs").url("/openapi.json", document).config(Config::default().validator_url("none"));
+    layered(routes.with_state(state).merge(page))
+}
+
+/// Wraps routes in the layers, the first being the outermost.
+fn layered(routes: Router) -> Router {
+    let layers = ServiceBuilder::new()
+        // Outermost, so that everything below logs within the request's span and every answer carries the id.
+        .layer(from_fn(request_id::layer))
+        // Above whatever can refuse a request, so that refusals are counted too.
+        .layer(from_fn(measured::layer))
+        // Above the layer that writes refusals: their bodies are compressed like any other.
+        .layer(CompressionLayer::new())
+        // Above every layer that answers with a bare status, and above the routes' own refusals.
+        .layer(from_fn(problems::layer))
+        // Below that one: a panic becomes a refusal, not a closed connection.
+        .layer(CatchPanicLayer::custom(problems::of_panic))
+        .layer(HandleErrorLayer::new(problems::of_layer))
+        // One limit for all routes: an axum layer is applied to each route, and an ordinary limit would be one per route.
+        .load_shed()
+        .layer(GlobalConcurrencyLimitLayer::new(REQUESTS_AT_ONCE_MAX))
+        // Below the limit: a request holds its place for no longer than this.
+        .timeout(REQUEST_TIMEOUT)
+        .layer(RequestBodyLimitLayer::new(BODY_BYTES_MAX));
+    routes.layer(layers)
+}
+
+#[cfg(test)]
+mod tests;

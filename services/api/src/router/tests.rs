@@ -1,0 +1,167 @@
+//! The layers and the refusals, through the whole router. Nothing here reaches the database.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use axum::extract::Request;
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::routing::get;
+use http_body_util::BodyExt;
+use serde_json::Value;
+use tidemark_domain::{Definitions, Running};
+use tidemark_store::{Store, Tables};
+use tidemark_streams::Streams;
+use tokio::sync::watch;
+use tower::ServiceExt;
+
+use super::*;
+use crate::settings::SecretKeys;
+
+const ORDERS: &str = "
+sources: { orders: { table: Orders, tenant: { attribute: tenant_id, default: demo } } }
+metrics:
+  sales: { source: orders, time: at, measures: { orders: { count: true } }, group_by: [[]] }
+";
+
+/// The API over a database that is not there: port 9 is the discard protocol's, and nothing listens.
+fn api() -> Router {
+    let aws = tidemark_runtime::aws::at_endpoint("http://127.0.0.1:9", "test");
+    let (_, running) = watch::channel(Arc::new(Running::first(&Definitions::parse(ORDERS).expect("a good file"))));
+    let tables = Tables { data: "data".into(), control: "control".into() };
+    let keys = Arc::new(SecretKeys { current: [1; 32], previous: None });
+    router(ApiState { store: Store::new(&aws, tables), streams: Streams::new(&aws, "control".into()), keys, running })
+}
+
+async fn send(router: Router, request: Request) -> (StatusCode, HeaderMap, Vec<u8>) {
+    let response = router.oneshot(request).await.expect("a router does not fail");
+    let (parts, body) = response.into_parts();
+    let body = body.collect().await.expect("a whole body").to_bytes();
+    (parts.status, parts.headers, body.to_vec())
+}
+
+fn request(method: &str, path: &str) -> Request {
+    Request::builder().method(method).uri(path).header("x-request-id", "test-1").body(Body::empty()).expect("a request")
+}
+
+/// The problem that answers a request, after a look at what every problem has.
+async fn problem(router: Router, request: Request) -> (StatusCode, HeaderMap, Value) {
+    let (status, headers, body) = send(router, request).await;
+    assert_eq!(headers[header::CONTENT_TYPE], "application/problem+json");
+    assert_eq!(headers[header::CACHE_CONTROL], "private");
+    assert_eq!(headers["x-request-id"], "test-1");
+    let problem: Value = serde_json::from_slice(&body).expect("JSON");
+    assert_eq!(problem["status"], status.as_u16());
+    assert_eq!(problem["instance"], "urn:tidemark:request:test-1");
+    assert_eq!(problem["type"], format!("urn:tidemark:problem:{}", problem["code"].as_str().expect("a code")));
+    (status, headers, problem)
+}
+
+#[tokio::test]
+async fn what_the_framework_refuses_is_a_problem_too() {
+    for (method, path, status, code) in [
+        ("GET", "/v2/metrics", 404, "not_found"),
+        ("GET", "/", 404, "not_found"),
+        ("DELETE", "/v1/metrics", 405, "method_not_allowed"),
+        ("GET", "/v1/metrics", 401, "unauthenticated"),
+        ("GET", "/v1/metrics/sales/values?from=x", 401, "unauthenticated"),
+        ("GET", "/v1/quarantine/qua_1", 401, "unauthenticated"),
+    ] {
+        let (answered, _, problem) = problem(api(), request(method, path)).await;
+        assert_eq!((answered.as_u16(), problem["code"].as_str()), (status, Some(code)), "{method} {path}");
+    }
+}
+
+#[tokio::test]
+async fn refusals_say_how_to_go_on() {
+    let (_, headers, _) = problem(api(), request("POST", "/v1/status")).await;
+    assert_eq!(headers[header::ALLOW], "GET,HEAD");
+    let mut mistyped = request("GET", "/v1/status");
+    mistyped.headers_mut().insert(header::AUTHORIZATION, "Bearer tdm_a_b_c".parse().expect("a header"));
+    let (status, headers, problem) = problem(api(), mistyped).await;
+    assert_eq!((status, &headers[header::WWW_AUTHENTICATE]), (StatusCode::UNAUTHORIZED, &"Bearer".parse().expect("a header")));
+    assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("mistyped")), "{problem}");
+}
+
+#[tokio::test]
+async fn a_body_too_large_is_refused() {
+    let body = Body::from(vec![0; BODY_BYTES_MAX + 1]);
+    let long = Request::builder().method("GET").uri("/v1/status").header("x-request-id", "test-1");
+    let (status, _, problem) =
+        problem(api(), long.header("content-length", BODY_BYTES_MAX + 1).body(body).expect("a request")).await;
+    assert_eq!((status, problem["code"].as_str()), (StatusCode::PAYLOAD_TOO_LARGE, Some("body_too_large")));
+}
+
+#[tokio::test]
+async fn a_panic_shows_nothing_of_itself() {
+    let routes = Router::new().route("/boom", get(|| async { panic!("the secret is 42") as StatusCode }));
+    let (status, _, problem) = problem(layered(routes), request("GET", "/boom")).await;
+    assert_eq!((status, problem["code"].as_str()), (StatusCode::INTERNAL_SERVER_ERROR, Some("internal")));
+    assert!(!problem.to_string().contains("42"), "{problem}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_takes_too_long_is_given_up() {
+    let routes = Router::new().route("/slow", get(std::future::pending::<StatusCode>));
+    let (status, headers, problem) = problem(layered(routes), request("GET", "/slow")).await;
+    assert_eq!((status, problem["code"].as_str()), (StatusCode::SERVICE_UNAVAILABLE, Some("timeout")));
+    assert_eq!(headers[header::RETRY_AFTER], "1");
+}
+
+#[tokio::test]
+async fn one_request_too_many_is_shed_whatever_its_route() {
+    let (entered, mut waiting) = tokio::sync::mpsc::channel(REQUESTS_AT_ONCE_MAX);
+    let slow = get(move || {
+        let entered = entered.clone();
+        async move {
+            entered.send(()).await.expect("the test listens");
+            std::future::pending::<StatusCode>().await
+        }
+    });
+    let router = layered(Router::new().route("/slow", slow).route("/fast", get(|| async { StatusCode::OK })));
+    let mut tasks = tokio::task::JoinSet::new();
+    for _ in 0..REQUESTS_AT_ONCE_MAX {
+        tasks.spawn(router.clone().oneshot(request("GET", "/slow")));
+    }
+    for _ in 0..REQUESTS_AT_ONCE_MAX {
+        waiting.recv().await.expect("every request is under way");
+    }
+    let (status, _, problem) = problem(router, request("GET", "/fast")).await;
+    assert_eq!((status, problem["code"].as_str()), (StatusCode::SERVICE_UNAVAILABLE, Some("overloaded")));
+}
+
+#[tokio::test]
+async fn the_document_and_its_page_are_served_by_us() {
+    let (status, _, body) = send(api(), request("GET", "/openapi.json")).await;
+    assert_eq!(status, StatusCode::OK);
+    let served: Value = serde_json::from_slice(&body).expect("JSON");
+    assert_eq!(served, serde_json::to_value(openapi::document()).expect("plain data"));
+    for path in ["/docs/", "/docs/swagger-initializer.js", "/docs/swagger-ui-bundle.js"] {
+        let (status, _, body) = send(api(), request("GET", path)).await;
+        assert_eq!(status, StatusCode::OK, "{path}");
+        assert!(
+            path.ends_with("bundle.js") || !String::from_utf8_lossy(&body).contains("https://"),
+            "{path} loads from elsewhere"
+        );
+    }
+    let (status, _, _) = problem(api(), request("GET", "/docs/none.js")).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_harmful_request_id_is_replaced() {
+    for id in ["", "a b", "<script>", &"x".repeat(200)] {
+        let odd = Request::builder().uri("/").header("x-request-id", id).body(Body::empty()).expect("a request");
+        let (_, headers, _) = send(api(), odd).await;
+        let ours = headers["x-request-id"].to_str().expect("ASCII");
+        assert!(ours.len() == 16 && ours != id, "{id}: {ours}");
+    }
+}
+
+#[tokio::test]
+async fn answers_are_compressed_on_request() {
+    let mut wanted = request("GET", "/openapi.json");
+    wanted.headers_mut().insert(header::ACCEPT_ENCODING, "gzip".parse().expect("a header"));
+    let (_, headers, body) = send(api(), wanted).await;
+    assert_eq!(headers[header::CONTENT_ENCODING], "gzip");
+    assert!(body.len() < 20_000, "{} bytes", body.len());
+}

@@ -1,0 +1,133 @@
+//! `GET /v1/status`: how far each source is included, and everything that keeps numbers from being exact.
+
+use axum::Json;
+use axum::extract::{RawQuery, State};
+use futures::future::try_join_all;
+use jiff::Timestamp;
+use serde::Serialize;
+use tidemark_domain::definition::Source;
+use tidemark_domain::{Running, SourceName};
+use utoipa::ToSchema;
+
+use crate::auth::{Caller, scope};
+use crate::freshness::{Freshness, Reason};
+use crate::params::Params;
+use crate::problem::ApiError;
+use crate::sources;
+use crate::state::{ApiState, may_hold};
+
+/// The sources of this tenant's numbers.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "data": [{
+        "source": "orders", "watermark": "2026-03-30T09:14:07.412Z", "lag_ms": 1800, "status": "live", "exact": true,
+        "reasons": [], "descriptions": [], "gaps": [], "quarantined": 0
+    }]
+}))]
+pub(crate) struct StatusReport {
+    pub data: Vec<SourceStatus>,
+}
+
+/// One source.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({
+    "source": "orders", "watermark": "2026-03-30T09:14:07.412Z", "lag_ms": 1800, "status": "gap",
+    "exact": false, "reasons": ["gap"],
+    "descriptions": [{"reason": "gap", "detail": "1 part of the stream was lost before it was read; see `gaps`"}],
+    "gaps": [{"shard": "shardId-000001", "after": "4700000000001", "reason": "trimmed", "detected_at": "2026-03-29T01:02:03Z"}],
+    "quarantined": 3
+}))]
+pub(crate) struct SourceStatus {
+    #[schema(value_type = String)]
+    pub source: SourceName,
+    #[serde(flatten)]
+    pub freshness: Freshness,
+    /// What the reasons mean here.
+    pub descriptions: Vec<Description>,
+    /// The parts of the source's stream that were skipped.
+    pub gaps: Vec<SkippedPart>,
+    /// This tenant's records that could not be counted, ever; the last 30 days' are under `/v1/quarantine`.
+    pub quarantined: u64,
+}
+
+/// What a reason means for this source.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Description {
+    pub reason: Reason,
+    pub detail: String,
+}
+
+/// A part of a stream that was gone before it could be read.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct SkippedPart {
+    pub shard: String,
+    /// The position in the shard after which records are missing.
+    pub after: String,
+    pub reason: String,
+    #[schema(value_type = String, format = DateTime)]
+    pub detected_at: Timestamp,
+}
+
+/// Watermark, lag and exactness of every source.
+#[utoipa::path(
+    get, path = "/v1/status", operation_id = "get_status", tag = "status",
+    responses((status = 200, description = "Every source of this tenant's numbers.", body = StatusReport), ApiError),
+)]
+pub(crate) async fn get_status(
+    caller: Caller<scope::MetricsRead>,
+    State(state): State<ApiState>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<StatusReport>, ApiError> {
+    Params::parse(query.as_deref()).finish(&[], || ())?;
+    let now = state.now();
+    let running = state.running();
+    let counts = state.store.quarantine_counts(&caller.tenant).await.map_err(ApiError::of_store)?;
+    let sources = running.sources.iter().filter(|(_, source)| may_hold(source, &caller.tenant));
+    let statuses = sources.map(|(name, source)| {
+        let quarantined = counts.get(name).copied().unwrap_or_default();
+        status_of(&state, &running, (name, source), (quarantined, now))
+    });
+    Ok(Json(StatusReport { data: try_join_all(statuses).await? }))
+}
+
+async fn status_of(
+    state: &ApiState,
+    running: &Running,
+    (name, source): (&SourceName, &Source),
+    (quarantined, now): (u64, Timestamp),
+) -> Result<SourceStatus, ApiError> {
+    let (reading, gaps) = futures::try_join!(sources::reading(&state.streams, source), sources::gaps(&state.streams, source))?;
+    let later = later_definitions(running, name);
+    let freshness = Freshness::of(&reading, now).because(Reason::Definitions, !later.is_empty());
+    let describe = |reason: &Reason| Description { reason: *reason, detail: detail_of(*reason, gaps.len(), &later) };
+    let descriptions = freshness.reasons.iter().map(describe).collect();
+    let skipped = |gap: &tidemark_streams::Gap| SkippedPart {
+        shard: gap.shard.to_string(),
+        after: gap.position.to_string(),
+        reason: gap.reason.as_str().to_owned(),
+        detected_at: gap.detected_at,
+    };
+    Ok(SourceStatus { source: name.clone(), freshness, descriptions, gaps: gaps.iter().map(skipped).collect(), quarantined })
+}
+
+fn detail_of(reason: Reason, gaps: usize, later: &[String]) -> String {
+    match reason {
+        Reason::History => {
+            "what the table held before its stream was first read is not counted; changes since then are".to_owned()
+        }
+        Reason::Gap => format!("parts of the stream that were lost before they were read: {gaps}; see `gaps`"),
+        Reason::Definitions => format!("defined later than the deployment, and counted from then on: {}", later.join(", ")),
+        Reason::BrokenRow => "a row has refused a change that did not fit into 38 digits; see `/v1/quarantine`".to_owned(),
+    }
+}
+
+/// What of a source's metrics began later than the deployment, each with its time.
+fn later_definitions(running: &Running, source: &SourceName) -> Vec<String> {
+    let mut later = Vec::new();
+    for (name, metric) in running.metrics.iter().filter(|(_, metric)| metric.definition.source == *source) {
+        later.extend(metric.since.map(|since| format!("metric {name} (since {since})")));
+        later.extend(metric.measures_since.iter().map(|(measure, since)| format!("measure {name}.{measure} (since {since})")));
+        later.extend(metric.sets_since.iter().map(|(set, since)| format!("grouping {name}.{set} (since {since})")));
+    }
+    later
+}

@@ -1,0 +1,163 @@
+//! `GET /v1/metrics/{metric}/values`: totals, series, breakdowns, top-N and comparisons.
+
+use axum::Json;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+use tidemark_domain::running::RunningMetric;
+use tidemark_domain::{MetricName, Zone};
+
+use crate::accept::Format;
+use crate::auth::{Caller, scope};
+use crate::freshness::{Freshness, Reason};
+use crate::openapi::GranularityName;
+use crate::params::Params;
+use crate::problem::{ApiError, Code, NotFound, ParameterError, Unprocessable};
+use crate::query::answer::{Answer, ComparedRange, Compose, example};
+use crate::query::ask::{Ask, Compare, Fill};
+use crate::query::flat;
+use crate::query::fold::{Fold, Measures};
+use crate::query::gather::{Gathered, Shelf};
+use crate::query::plan::{Ground, Plan};
+use crate::sources;
+use crate::state::{ApiState, metric_of};
+
+/// The watermark of the answer, also where its body has no room for it.
+pub(crate) const DATA_WATERMARK: HeaderName = HeaderName::from_static("data-watermark");
+/// Whether the answer is exact: `true`, or `false` and the reasons, as `false; reasons="history gap"`.
+pub(crate) const DATA_EXACT: HeaderName = HeaderName::from_static("data-exact");
+
+/// Everything an answer is made from except its rows.
+struct Question<'a> {
+    name: &'a MetricName,
+    metric: &'a RunningMetric,
+    ask: &'a Ask,
+    plan: &'a Plan,
+    zone: &'a Zone,
+}
+
+/// Totals, series, breakdowns, top-N and comparisons of one metric.
+///
+/// Every value is a decimal number as text. A range is half-open, and its ends lie on quarters of an hour.
+#[utoipa::path(
+    get, path = "/v1/metrics/{metric}/values", operation_id = "get_metric_values", tag = "metrics",
+    params(
+        ("metric" = String, Path, description = "The metric's name.", example = "sales"),
+        ("from" = Option<String>, Query, description = "Instant (RFC 3339), or date: its local midnight. Today's unless given.",
+         example = "2026-03-28"),
+        ("to" = Option<String>, Query, description = "Exclusive; instant or date. Tomorrow's midnight unless given.",
+         example = "2026-03-31"),
+        ("granularity" = inline(Option<GranularityName>), Query, description = "Length of the buckets; one bucket unless given."),
+        ("time_zone" = Option<String>, Query, description = "IANA name; the tenant's zone unless given.",
+         example = "Europe/Berlin"),
+        ("measures" = Option<String>, Query, description = "Names with commas; all unless given.", example = "revenue,units"),
+        ("group_by" = Option<String>, Query, description = "Dimensions with commas: one of the metric's `grouping_sets`.",
+         example = "item"),
+        ("filter" = Option<std::collections::BTreeMap<String, String>>, Query, style = DeepObject, explode,
+         description = "`filter[<dimension>]=a,b`: groups to let in. `\\,` and `\\\\` are the characters, `\\N` the null group."),
+        ("order" = Option<String>, Query, description = "`key` (the default), a measure, or `-` and a measure: descending.",
+         example = "-revenue"),
+        ("limit" = Option<u32>, Query, description = "Rows of each currency, 1 to 1000; 1000 unless given.",
+         minimum = 1, maximum = 1000),
+        ("other" = Option<bool>, Query, description = "Whether what is beyond the limit is added up to one more row."),
+        ("fill" = inline(Option<Fill>), Query, description = "What stands for empty buckets: zeros (the default), or nothing."),
+        ("compare" = inline(Option<Compare>), Query, description = "Adds `previous` and `change`; in JSON only."),
+    ),
+    responses(
+        (status = 200, description = "The numbers. CSV and NDJSON have one line for each bucket of each row.",
+         headers(
+             ("Data-Watermark" = String, description = "The watermark, once there is one."),
+             ("Data-Exact" = String, description = "`true`, or `false` with the reasons."),
+         ),
+         content(
+             (Answer = "application/json", example = json!(example())),
+             (String = "text/csv",
+              example = "from,to,item,currency,revenue,complete\n2026-03-27T23:00:00Z,2026-03-28T23:00:00Z,sku_42,EUR,3,true\n"),
+             (String = "application/x-ndjson"),
+         )),
+        NotFound, Unprocessable, ApiError,
+    ),
+)]
+pub(crate) async fn get_metric_values(
+    caller: Caller<scope::MetricsRead>,
+    State(state): State<ApiState>,
+    Path(name): Path<String>,
+    RawQuery(query): RawQuery,
+    headers: HeaderMap,
+) -> Result<Response, ApiError> {
+    let now = state.now();
+    let running = state.running();
+    let (name, metric) = metric_of(&running, &name, &caller.tenant)?;
+    let source = running.sources.get(&metric.definition.source).ok_or(ApiError::NotFound)?;
+    let format = Format::accepted(&headers);
+    // The watermark is read before the rows, so that every change up to it is in them.
+    let settings = async { state.store.tenant_settings(&caller.tenant).await.map_err(ApiError::of_store) };
+    let (settings, reading) = futures::try_join!(settings, sources::reading(&state.streams, source))?;
+    let ask = Ask::read(Params::parse(query.as_deref()), &metric.definition, &settings.zone, now)?;
+    if ask.compare.is_some() && format != Format::Json {
+        let detail = "is answered as JSON only: lines are buckets, and only totals are compared";
+        return Err(ParameterError::new("compare", Code::InvalidValue, detail).into());
+    }
+    let ground = Ground { metric: &metric.definition, lanes: metric.lanes_read(), tenant_zone: &settings.zone, now };
+    let plan = Plan::make(&ask, ground)?;
+    let shelf = Shelf { store: &state.store, tenant: &caller.tenant, name: &name, metric };
+    let gathered = shelf.gather(&ask, &plan, ground).await?;
+    let question = Question { name: &name, metric, ask: &ask, plan: &plan, zone: &settings.zone };
+    let answer = question.answer(&gathered, Freshness::of(&reading, now))?;
+    Ok(respond(format, &answer, &ask, metric.definition.currency.is_some()))
+}
+
+impl Question<'_> {
+    fn answer(&self, gathered: &Gathered, freshness: Freshness) -> Result<Answer, ApiError> {
+        let Self { ask, plan, .. } = *self;
+        let freshness = self.judged(freshness, gathered);
+        let measures = Measures::of(&self.metric.definition);
+        let fold = Fold { measures: &measures, set: &plan.set, group_by: &ask.group_by, slots: &plan.slots, zone: self.zone };
+        let current = fold.table(&gathered.current);
+        let compared = plan.comparison.as_ref().map(|comparison| comparison.whole());
+        let previous = compared.map(|slot| Fold { slots: &[slot], ..fold }.table(&gathered.previous));
+        let watermark = freshness.watermark;
+        let compose =
+            Compose { ask, measures: &measures, slots: &plan.slots, current: &current, previous: previous.as_ref(), watermark };
+        let (totals, data) = compose.rows()?;
+        Ok(Answer {
+            metric: self.name.clone(),
+            version: self.metric.definition.version(),
+            from: ask.range.from,
+            to: ask.range.to,
+            granularity: ask.granularity.map(|granularity| granularity.as_str()),
+            time_zone: ask.zone.clone(),
+            freshness,
+            compared_with: compared.map(|slot| ComparedRange { from: slot.from, to: slot.to }),
+            totals,
+            data,
+        })
+    }
+
+    /// Adds the reasons that lie in this question rather than in the source.
+    fn judged(&self, freshness: Freshness, gathered: &Gathered) -> Freshness {
+        let later: Option<Timestamp> = self.metric.set_since(&self.plan.set);
+        let later = later.or_else(|| self.ask.measures.iter().find_map(|measure| self.metric.measure_since(measure)));
+        let broken = gathered.current.iter().chain(&gathered.previous).any(|row| row.broken);
+        freshness.because(Reason::Definitions, later.is_some()).because(Reason::BrokenRow, broken)
+    }
+}
+
+fn respond(format: Format, answer: &Answer, ask: &Ask, by_currency: bool) -> Response {
+    let lines =
+        |kind: &'static str, body: Vec<u8>| ([(header::CONTENT_TYPE, HeaderValue::from_static(kind))], body).into_response();
+    let mut response = match format {
+        Format::Json => Json(answer).into_response(),
+        Format::Csv => lines("text/csv; charset=utf-8", flat::csv(answer, ask, by_currency)),
+        Format::Ndjson => lines("application/x-ndjson", flat::ndjson(answer)),
+    };
+    let text = |text: String| HeaderValue::from_str(&text).expect("instants and reasons are plain ASCII");
+    let headers = response.headers_mut();
+    headers.insert(header::VARY, HeaderValue::from_static("accept"));
+    if let Some(watermark) = answer.freshness.watermark {
+        headers.insert(DATA_WATERMARK, text(watermark.to_string()));
+    }
+    headers.insert(DATA_EXACT, text(answer.freshness.exactness()));
+    response
+}

@@ -1,0 +1,60 @@
+//! What every handler works with. Concrete, cheap to clone.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use tidemark_domain::definition::{Source, TenantRule};
+use tidemark_domain::running::RunningMetric;
+use tidemark_domain::{MetricName, Running};
+use tidemark_store::{Store, Tenant};
+use tidemark_streams::Streams;
+use tokio::sync::watch;
+
+use crate::problem::ApiError;
+use crate::settings::SecretKeys;
+
+/// The state of a running API.
+#[derive(Debug, Clone)]
+pub(crate) struct ApiState {
+    pub store: Store,
+    pub streams: Streams,
+    pub keys: Arc<SecretKeys>,
+    pub running: watch::Receiver<Arc<Running>>,
+}
+
+impl ApiState {
+    /// The present instant; handlers read it once and pass it on.
+    pub(crate) fn now(&self) -> Timestamp {
+        tidemark_runtime::clock::now()
+    }
+
+    /// The running definitions, as of at most a few seconds ago.
+    pub(crate) fn running(&self) -> Arc<Running> {
+        Arc::clone(&self.running.borrow())
+    }
+}
+
+/// The metric of this name.
+///
+/// # Errors
+/// 404 also for a metric whose source is another tenant's alone: what other tenants have is nobody's business.
+pub(crate) fn metric_of<'a>(
+    running: &'a Running,
+    name: &str,
+    tenant: &Tenant,
+) -> Result<(MetricName, &'a RunningMetric), ApiError> {
+    let name = MetricName::new(name).map_err(|_| ApiError::NotFound)?;
+    let metric = running.metrics.get(&name).filter(|metric| {
+        let source = running.sources.get(&metric.definition.source);
+        source.is_some_and(|source| may_hold(source, tenant))
+    });
+    metric.map(|metric| (name, metric)).ok_or(ApiError::NotFound)
+}
+
+/// Whether a source can hold records of a tenant.
+pub(crate) fn may_hold(source: &Source, tenant: &Tenant) -> bool {
+    match &source.tenant {
+        TenantRule::Constant(only) => only == tenant.id(),
+        TenantRule::Attribute { .. } => true,
+    }
+}
