@@ -1,3 +1,5 @@
+//! Every verdict on a step, against the emulator.
+
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::TransactWriteItem;
 

@@ -1,3 +1,5 @@
+//! Which shards may start, for every shape of lineage.
+
 use proptest::prelude::*;
 
 use super::*;

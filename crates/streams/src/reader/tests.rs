@@ -1,3 +1,5 @@
+//! Reading pages from the emulator, and from a scripted service where the emulator is too kind.
+
 use std::collections::VecDeque;
 use std::sync::Mutex;
 

@@ -1,3 +1,5 @@
+//! Creating tables, twice too, and what a missing one or missing credentials are called.
+
 use aws_credential_types::credential_fn::provide_credentials_fn;
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::config::{BehaviorVersion, Region, SharedCredentialsProvider};

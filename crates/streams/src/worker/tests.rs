@@ -1,3 +1,5 @@
+//! Workers that start, take over, finish shards and publish, in a time the test moves.
+
 use std::sync::{Arc, Mutex};
 
 use super::*;

@@ -1,3 +1,5 @@
+//! Acquiring and releasing, lost answers included.
+
 use super::*;
 use crate::testing::{Emulator, shard_id};
 
