@@ -1,7 +1,7 @@
 //! The spans of time that rows are kept for.
 //!
 //! Each contribution lands in two: a quarter of an hour in UTC, and a day in the tenant's zone. Every zone's offset has been a
-//! multiple of 15 minutes since 1972, so hours, days, weeks and months of any zone are exact sums of quarters.
+//! multiple of 15 minutes for decades, so hours, days, weeks and months of any zone are exact sums of quarters.
 
 use jiff::civil::Date;
 use jiff::{SignedDuration, Timestamp};
@@ -57,4 +57,37 @@ pub fn quarters_kept_from(now: Timestamp) -> Timestamp {
         unreachable!("quarter_of gives a quarter")
     };
     start
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quarter_holds_its_start_and_not_its_end_before_1970_too() {
+        for (instant, start) in [
+            ("2026-03-29T00:59:59.999999999Z", "2026-03-29T00:45:00Z"),
+            ("2026-03-29T01:00:00Z", "2026-03-29T01:00:00Z"),
+            ("1969-12-31T23:59:59Z", "1969-12-31T23:45:00Z"),
+        ] {
+            let Bucket::Quarter { start: found } = Bucket::quarter_of(instant.parse().expect("an instant")) else {
+                panic!("a quarter")
+            };
+            assert_eq!(found.to_string(), start);
+        }
+    }
+
+    #[test]
+    fn a_day_is_the_tenants_own() {
+        let instant: Timestamp = "2026-03-28T23:30:00Z".parse().expect("an instant");
+        let day = |zone: &str| Bucket::day_of(instant, &Zone::named(zone).expect("a zone"));
+        assert_eq!(day("Europe/Berlin"), Bucket::Day { date: jiff::civil::date(2026, 3, 29) });
+        assert_eq!(day("UTC"), Bucket::Day { date: jiff::civil::date(2026, 3, 28) });
+    }
+
+    #[test]
+    fn quarters_are_kept_for_the_retention_to_the_quarter() {
+        let now: Timestamp = "2026-11-22T10:07:00Z".parse().expect("an instant");
+        assert_eq!(quarters_kept_from(now).to_string(), "2025-10-18T10:00:00Z");
+    }
 }

@@ -5,6 +5,9 @@
 //! be read contributes nothing on *either* side, and because the function never changes while it is in use: measures and sets
 //! added later are judged apart (see [`crate::running::RunningMetric::measure_cohorts`]).
 
+#[cfg(test)]
+mod tests;
+
 use std::sync::Arc;
 
 use crate::bucket::Bucket;

@@ -97,3 +97,67 @@ impl IntoIterator for Deltas {
         self.0.into_iter()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::bucket::Bucket;
+
+    fn effect() -> impl Strategy<Value = (RowKey, Measures)> {
+        ((0_i64..4), prop::option::of(-5_i64..5), prop::option::of(-3_i64..3)).prop_map(|(quarter, units, orders)| {
+            let key = RowKey {
+                tenant: TenantId::new("acme").expect("an id"),
+                metric: MetricName::new("sales").expect("a name"),
+                set: "*".into(),
+                generation: 1,
+                groups: Vec::new(),
+                currency: None,
+                bucket: Bucket::quarter_of(jiff::Timestamp::from_second(quarter * 900).expect("in range")),
+            };
+            let measures = [("units", units), ("orders", orders)]
+                .into_iter()
+                .filter_map(|(name, value)| value.map(|value| (MeasureName::new(name).expect("a name"), Decimal::from(value))));
+            (key, measures.collect())
+        })
+    }
+
+    fn sum(effects: &[(RowKey, Measures)]) -> Deltas {
+        let mut deltas = Deltas::default();
+        for (key, measures) in effects {
+            deltas.add(key, measures);
+        }
+        deltas
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(128))]
+
+        #[test]
+        fn merging_commutes_and_is_the_sum_of_all(
+            left in prop::collection::vec(effect(), 0..12),
+            right in prop::collection::vec(effect(), 0..12),
+        ) {
+            let (mut one, mut other) = (sum(&left), sum(&right));
+            let foreseen = one.len_with(&other);
+            one.merge(&sum(&right));
+            other.merge(&sum(&left));
+            prop_assert_eq!(&one, &other);
+            prop_assert_eq!(&one, &sum(&[left, right].concat()));
+            prop_assert!(one.len() <= foreseen);
+        }
+
+        #[test]
+        fn what_is_taken_away_again_leaves_nothing(effects in prop::collection::vec(effect(), 0..12)) {
+            let mut deltas = sum(&effects);
+            for (_, measures) in deltas.rows() {
+                prop_assert!(!measures.is_empty() && measures.values().all(|delta| !delta.is_zero()));
+            }
+            for (key, measures) in effects.iter().rev() {
+                deltas.subtract(key, measures);
+            }
+            prop_assert!(deltas.is_empty());
+        }
+    }
+}
