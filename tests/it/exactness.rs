@@ -15,9 +15,9 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 use tidemark_domain::{Running, SourceName};
-use tidemark_ingest::{Committer, Effect, Fold, Instruments, Outcome, Zones};
+use tidemark_ingest::{Committer, Effects, Fold, Instruments, Outcome, Zones};
 use tidemark_runtime::clock;
-use tidemark_store::{Batch, Store};
+use tidemark_store::{Provenance, Store};
 use tidemark_streams::{HeldShard, Position, Record, ShardReader, SourceStream, Start, Streams, Verdict, Worker, WorkerConfig};
 use tidemark_tests::deployment::tables;
 use tidemark_tests::{Deployment, Fault, When, oracle};
@@ -235,17 +235,18 @@ impl Schedule {
     async fn commit(&mut self, index: usize, records_max: usize, request: Request) {
         let Some(held) = self.processes[index].held.clone() else { return };
         let records = self.read(&held).await;
+        let (running, source, zones) = (&self.running, &self.source, &self.zones);
+        let effects = Effects { running, source, table: oracle::TABLE, zones, now: clock::now() };
         let mut fold = Fold::default();
         for record in records.iter().take(records_max) {
-            let effect = Effect::of(&self.running, &self.source, record, &self.zones, clock::now()).await.unwrap();
-            if !fold.take(&effect) {
+            if !fold.take(&effects.of(record).await.unwrap()) {
                 break;
             }
         }
         let Some(last) = fold.records().checked_sub(1).map(|last| &records[last]) else { return };
         let advance = held.advance(&Position::After(last.sequence_number.clone()), self.running.version);
-        let batch =
-            Batch { source: self.source.clone(), sequence: last.sequence_number.as_str().to_owned(), at: last.created_at };
+        let from =
+            Provenance { source: self.source.clone(), sequence: last.sequence_number.as_str().to_owned(), at: last.created_at };
         let writes = fold.writes(|_| 0);
         let call = if writes.is_empty() { "UpdateItem" } else { "TransactWriteItems" };
         let front = self.deployment.world.front();
@@ -261,7 +262,7 @@ impl Schedule {
             Request::Conflict => front.fault(call, When::Nth(1), Fault::TransactionConflict),
             Request::StolenMeanwhile => self.steal((index + 1) % WORKERS).await,
         }
-        let outcome = self.committer.commit(&held, &advance, writes, &batch).await.unwrap();
+        let outcome = self.committer.commit(&held, &advance, writes, &from).await.unwrap();
         match outcome {
             _ if matches!(request, Request::CrashAfter) => self.processes[index] = self.new_process().await,
             Outcome::Decided(Verdict::Committed) if matches!(request, Request::Forgotten) => {}

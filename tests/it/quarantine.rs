@@ -44,6 +44,7 @@ async fn every_kind_of_unreadable_record_is_named_and_stops_nothing() {
         ("measure", "beyond what is counted", json!({ "quantity": {"N": "1E+20"}, "unit_price": {"N": "1E+18"} })),
         ("time", "`order_date` is missing", json!({ "order_date": null })),
         ("time", "`yesterday`: not RFC 3339", json!({ "order_date": {"S": "yesterday"} })),
+        ("time", "`2026-03-9`: not RFC 3339", json!({ "order_date": {"S": "2026-03-9"} })),
         ("time", "`order_date` is of type BOOL", json!({ "order_date": {"BOOL": true} })),
         ("time", "outside the years", json!({ "order_date": {"N": "1E+30"} })),
         ("currency", "no currency", json!({ "currency": {"S": "€#"} })),
@@ -95,6 +96,20 @@ async fn a_good_item_that_turns_bad_leaves_the_totals_and_both_images_are_kept()
     assert_eq!(record.new.as_ref().unwrap().json.as_ref().unwrap()["quantity"], json!({"S": "seven"}));
     deployment.put(oracle::TABLE, order("o1", json!({ "quantity": {"N": "8"} }))).await;
     deployment.expect_total("acme", UNITS, None, "8").await;
+    ingest.stop().await;
+}
+
+#[tokio::test]
+async fn a_tenant_never_sees_an_image_that_was_anothers() {
+    let deployment = Deployment::start(oracle::DEFINITIONS).await;
+    let ingest = deployment.start_ingest().await;
+    deployment.put(oracle::TABLE, order("o1", json!({ "tenant_id": {"S": "rival"}, "item_number": {"S": "secret"} }))).await;
+    deployment.expect_total("rival", UNITS, None, "1").await;
+    deployment.put(oracle::TABLE, order("o1", json!({ "quantity": null }))).await;
+    deployment.expect_total("rival", UNITS, None, "0").await;
+    let found = records(&deployment, &acme()).await;
+    let [record] = &found[..] else { panic!("{found:#?}") };
+    assert!(record.old.is_none() && record.new.is_some());
     ingest.stop().await;
 }
 

@@ -50,6 +50,9 @@ pub enum Unreadable {
     KeyTooLong { metric: MetricName, bytes: usize },
     #[error("metric `{metric}`, measure `{measure}`: {problem}")]
     Measure { metric: MetricName, measure: MeasureName, problem: MeasureProblem },
+    /// A defect of ours. It is confined to the record that shows it.
+    #[error("reading the image failed inside Tidemark; please report it")]
+    Internal,
 }
 
 /// What is wrong with a tenant attribute.
@@ -95,6 +98,7 @@ impl Unreadable {
             Self::Dimension { .. } => "dimension",
             Self::KeyTooLong { .. } => "key_too_long",
             Self::Measure { .. } => "measure",
+            Self::Internal => "internal",
         }
     }
 }

@@ -34,12 +34,12 @@ pub struct Deltas(BTreeMap<RowKey, Measures>);
 impl Deltas {
     /// Adds to one row.
     pub fn add(&mut self, key: &RowKey, measures: &Measures) {
-        self.accumulate(key, measures.iter().map(|(name, value)| (name, value.clone())));
+        self.accumulate(key, measures);
     }
 
     /// Takes away from one row.
     pub fn subtract(&mut self, key: &RowKey, measures: &Measures) {
-        self.accumulate(key, measures.iter().map(|(name, value)| (name, -value.clone())));
+        self.accumulate(key, &measures.iter().map(|(name, value)| (name.clone(), -value.clone())).collect());
     }
 
     /// Adds another sum of deltas.
@@ -67,24 +67,29 @@ impl Deltas {
         self.0.iter()
     }
 
-    fn accumulate<'a>(&mut self, key: &RowKey, deltas: impl Iterator<Item = (&'a MeasureName, Decimal)>) {
+    fn accumulate(&mut self, key: &RowKey, deltas: &Measures) {
         let row = self.0.entry(key.clone()).or_default();
-        for (name, delta) in deltas {
-            match row.entry(name.clone()) {
-                Entry::Vacant(vacant) if !delta.is_zero() => {
-                    vacant.insert(delta);
-                }
-                Entry::Vacant(_) => {}
-                Entry::Occupied(mut sum) => {
-                    *sum.get_mut() += &delta;
-                    if sum.get().is_zero() {
-                        sum.remove();
-                    }
-                }
-            }
-        }
+        accumulate(row, deltas);
         if row.is_empty() {
             self.0.remove(key);
+        }
+    }
+}
+
+/// Adds deltas of one row to others of it; those that become zero vanish.
+pub fn accumulate(row: &mut Measures, deltas: &Measures) {
+    for (name, delta) in deltas {
+        match row.entry(name.clone()) {
+            Entry::Vacant(vacant) if !delta.is_zero() => {
+                vacant.insert(delta.clone());
+            }
+            Entry::Vacant(_) => {}
+            Entry::Occupied(mut sum) => {
+                *sum.get_mut() += delta;
+                if sum.get().is_zero() {
+                    sum.remove();
+                }
+            }
         }
     }
 }

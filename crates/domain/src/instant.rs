@@ -8,7 +8,7 @@ use crate::image::Attribute;
 use crate::zone::Zone;
 
 /// An epoch number below this many is in seconds, from it on in milliseconds: 10^11 s lies in the year 5138.
-const EPOCH_SECONDS_BELOW: i64 = 100_000_000_000;
+const EPOCH_SECONDS_BELOW: u64 = 100_000_000_000;
 
 /// Why an attribute is no time.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -54,7 +54,7 @@ pub fn of_text(text: &str, zone: &Zone) -> Result<Timestamp, Error> {
         let date: Date = text.parse().map_err(|_| unparsable())?;
         return zone.start_of(date).ok_or(Error::OutOfRange);
     }
-    if text.contains('[') || !matches!(bytes[10], b'T' | b't' | b' ') {
+    if text.contains('[') || !matches!(bytes.get(10), Some(b'T' | b't' | b' ')) {
         return Err(unparsable());
     }
     let has_offset = text.ends_with(['Z', 'z']) || text[10..].contains(['+', '-']);
@@ -70,7 +70,7 @@ fn of_epoch(number: &str) -> Result<Timestamp, Error> {
     let unparsable = || Error::Unparsable(number.chars().take(80).collect());
     let value: Decimal = number.parse().map_err(|_| unparsable())?;
     let seconds = value.floor_to_i64().ok_or(Error::OutOfRange)?;
-    let millis = if seconds.abs() < EPOCH_SECONDS_BELOW {
+    let millis = if seconds.unsigned_abs() < EPOCH_SECONDS_BELOW {
         value.times(&Decimal::from(1000)).floor_to_i64().ok_or(Error::OutOfRange)?
     } else {
         seconds
@@ -119,12 +119,22 @@ mod tests {
 
     #[test]
     fn what_is_no_time_is_named() {
-        for bad in
-            ["", "yesterday", "2026-13-01", "2026-02-30", "20260329", "2026-03-29T25:00:00Z", "2026-03-29[UTC]", "29.03.2026"]
-        {
+        for bad in [
+            "",
+            "2026-03-",
+            "2026-03-9",
+            "yesterday",
+            "2026-13-01",
+            "2026-02-30",
+            "20260329",
+            "2026-03-29T25:00:00Z",
+            "2026-03-29[UTC]",
+            "29.03.2026",
+        ] {
             assert!(text(bad, "UTC").contains("not RFC 3339"), "{bad}: {}", text(bad, "UTC"));
         }
         assert!(number("1e30").contains("outside"));
+        assert!(number("-9223372036854775808").contains("outside"));
         assert_eq!(parse(None, &Zone::utc()), Err(Error::Missing));
         assert_eq!(parse(Some(&Attribute::Bool(true)), &Zone::utc()), Err(Error::WrongType("BOOL")));
     }

@@ -21,6 +21,8 @@ pub(crate) const BROKEN: &str = "broken";
 /// Prefix of a measure's attribute, so that no measure's name meets an attribute of ours.
 const MEASURE: &str = "m_";
 
+/// Most Queries of one read: a century of days, or a retention of quarters for a dozen values.
+const QUERIES_MAX: usize = 5_000;
 /// Queries of one read that are under way at once.
 const QUERIES_AT_ONCE: usize = 16;
 /// Up to this many values of leading dimensions are asked for by key; beyond, whole chunks are read and filtered.
@@ -66,7 +68,7 @@ pub struct Row {
 /// Why rows could not be read.
 #[derive(Debug, thiserror::Error)]
 pub enum RowsError {
-    #[error("the range holds more than {0} rows")]
+    #[error("the range is too large: it may hold more than {0} rows")]
     TooMany(usize),
     #[error(transparent)]
     Store(#[from] Error),
@@ -80,15 +82,19 @@ impl Store {
     /// Reads rows consistently, in no order.
     ///
     /// # Errors
-    /// [`RowsError::TooMany`] as soon as more than `rows_max` rows were met.
+    /// [`RowsError::TooMany`] as soon as more than `rows_max` rows were met, or when it would take too many Queries.
     pub async fn rows(&self, tenant: &Tenant, range: &RowRange) -> Result<Vec<Row>, RowsError> {
         let read = AtomicUsize::new(0);
         let set = range.set.key();
         let family = Family { tenant: tenant.id(), metric: &range.metric, set: &set, generation: range.generation };
         let width = range.span.width();
         let prefixes = prefixes(range);
+        let chunks = range.span.chunks();
+        if chunks.len() * usize::from(range.lanes) * prefixes.len() > QUERIES_MAX {
+            return Err(RowsError::TooMany(range.rows_max));
+        }
         let mut queries = Vec::new();
-        for chunk in range.span.chunks() {
+        for chunk in chunks {
             for lane in 0..range.lanes {
                 let partition = family.partition(width, &chunk, lane);
                 queries.extend(prefixes.iter().map(|prefix| self.query_chunk(partition.clone(), prefix, range, &read)));

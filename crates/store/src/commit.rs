@@ -3,13 +3,14 @@
 //! The position's update, the *fence*, comes ready-made from the streams crate and goes first; its condition is what makes the whole
 //! exact. This file adds the rows, sends one request, and says how it ended in terms of what a caller must do next.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, TransactWriteItem, Update};
 use tidemark_domain::bucket::QUARTER_RETENTION_DAYS;
-use tidemark_domain::delta::{Measures, RowKey};
+use tidemark_domain::delta::{self, Measures, RowKey};
 use tidemark_domain::{Bucket, Decimal, MeasureName, TenantId};
 
 use crate::Store;
@@ -60,7 +61,7 @@ pub enum RowChange {
 /// How a commit that did not simply succeed ended.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
-    /// The fence's condition failed; this is the shard item that stands.
+    /// A fence's condition failed; this is the shard item that stands.
     #[error("the shard's position is not where this batch begins")]
     Fenced(Option<Item>),
     /// Somebody else writes the same rows, or the table is throttled: the same request may be made again.
@@ -75,17 +76,20 @@ pub enum CommitError {
     /// A row that was to be replaced was changed meanwhile: `Add` is to be tried again.
     #[error("rows changed meanwhile")]
     RowsMoved,
+    /// DynamoDB finds the request invalid, and no row explains it. The same request will never succeed.
+    #[error("DynamoDB finds the commit invalid")]
+    Invalid(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error(transparent)]
     Failed(#[from] Error),
 }
 
-/// What names a commit's own quarantine record.
+/// Where in a source something comes from: it names what goes to quarantine.
 #[derive(Debug, Clone)]
-pub struct Batch {
+pub struct Provenance {
     pub source: tidemark_domain::SourceName,
-    /// The sequence number the batch ends with.
+    /// The record's sequence number; of a batch, the last one's.
     pub sequence: String,
-    /// When its last record was written.
+    /// When the record was written.
     pub at: jiff::Timestamp,
 }
 
@@ -94,7 +98,25 @@ impl Writes {
         self.rows.is_empty() && self.quarantine.is_empty()
     }
 
-    /// How many items the transaction has, the fence included.
+    /// All of these as one: deltas of the same row are added up, and vanish where they cancel.
+    pub fn merged<'a>(all: impl IntoIterator<Item = &'a Self>) -> Self {
+        let mut rows: BTreeMap<(RowKey, u16), RowWrite> = BTreeMap::new();
+        let mut quarantine = Vec::new();
+        for writes in all {
+            quarantine.extend(writes.quarantine.iter().cloned());
+            for row in &writes.rows {
+                match rows.entry((row.key.clone(), row.lane)) {
+                    Entry::Vacant(vacant) => {
+                        vacant.insert(row.clone());
+                    }
+                    Entry::Occupied(mut merged) => delta::accumulate(&mut merged.get_mut().delta, &row.delta),
+                }
+            }
+        }
+        Self { rows: rows.into_values().filter(|row| !row.delta.is_empty()).collect(), quarantine }
+    }
+
+    /// How many items the transaction has, one fence included.
     pub fn items(&self) -> usize {
         let counters: BTreeSet<_> = self.quarantine.iter().flat_map(QuarantineWrite::counters).collect();
         let diverted: BTreeSet<&TenantId> = self.diverted().map(|row| &row.key.tenant).collect();
@@ -109,19 +131,20 @@ impl Writes {
 }
 
 impl Store {
-    /// Makes one attempt at a commit.
+    /// Makes one attempt at a commit. It has one fence for each shard whose effects are in the writes.
     ///
     /// # Errors
     /// See [`CommitError`]: each variant is a rule of STREAMS §2.
-    pub async fn commit(&self, fence: Update, writes: &Writes, batch: &Batch) -> Result<(), CommitError> {
-        let mut items = vec![TransactWriteItem::builder().update(fence).build()];
+    pub async fn commit(&self, fences: Vec<Update>, writes: &Writes, from: &Provenance) -> Result<(), CommitError> {
+        let mut items: Vec<_> = fences.into_iter().map(|fence| TransactWriteItem::builder().update(fence).build()).collect();
+        let fences = items.len();
         items.extend(writes.rows.iter().map(|row| TransactWriteItem::builder().update(self.row_update(row)).build()));
-        let diverted = Diverted::by_tenant(writes.diverted(), batch);
+        let diverted = Diverted::by_tenant(writes.diverted(), from);
         let records: Vec<&QuarantineWrite> = writes.quarantine.iter().chain(&diverted).collect();
-        items.extend(self.quarantine_items(&records, batch.at));
+        items.extend(self.quarantine_items(&records, from));
         match self.client.transact_write_items().set_transact_items(Some(items)).send().await {
             Ok(_) => Ok(()),
-            Err(error) => Err(self.judge(error, writes).await),
+            Err(error) => Err(self.judge(error, fences, writes).await),
         }
     }
 
@@ -173,9 +196,9 @@ impl Store {
         update.build().expect("table, key and expression are set")
     }
 
-    async fn judge(&self, error: SdkError<TransactWriteItemsError>, writes: &Writes) -> CommitError {
+    async fn judge(&self, error: SdkError<TransactWriteItemsError>, fences: usize, writes: &Writes) -> CommitError {
         if let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error() {
-            match judge_reasons(canceled.cancellation_reasons()) {
+            match judge_reasons(canceled.cancellation_reasons(), fences) {
                 Judged::Fenced(item) => return CommitError::Fenced(item),
                 Judged::RowsMoved => return CommitError::RowsMoved,
                 Judged::Contended => return CommitError::Contended,
@@ -195,7 +218,7 @@ impl Store {
             }
         }
         match self.refused_rows(writes).await {
-            Ok(rows) if rows.is_empty() => CommitError::Failed(Error::from_sdk(&self.tables.data, error)),
+            Ok(rows) if rows.is_empty() => CommitError::Invalid(error.into()),
             Ok(rows) => CommitError::RowsRefused(rows),
             Err(error) => CommitError::Failed(error),
         }
@@ -209,13 +232,11 @@ enum Judged {
     Invalid,
 }
 
-/// The fence is the first item; its refusal outweighs all others, since nothing of this batch may be decided under another position.
-fn judge_reasons(reasons: &[CancellationReason]) -> Judged {
+/// The fences are the first items; a refusal of one outweighs all others, since nothing may be decided under another position.
+fn judge_reasons(reasons: &[CancellationReason], fences: usize) -> Judged {
     const TRANSIENT: [&str; 4] = ["None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
     let code = |reason: &CancellationReason| reason.code().unwrap_or("None").to_owned();
-    if let Some(fence) = reasons.first()
-        && code(fence) == "ConditionalCheckFailed"
-    {
+    if let Some(fence) = reasons.iter().take(fences).find(|fence| code(fence) == "ConditionalCheckFailed") {
         return Judged::Fenced(fence.item().cloned());
     }
     if reasons.iter().any(|reason| code(reason) == "ConditionalCheckFailed") {

@@ -29,7 +29,9 @@ pub enum Error {
     Corrupt { key: String, problem: String },
     #[error("this binary knows stored data up to format {known}, the tables hold format {found}: use a newer Tidemark")]
     NewerFormat { known: u32, found: u32 },
-    #[error("DynamoDB refused the call")]
+    #[error("DynamoDB refuses the call: {0}")]
+    Refused(String),
+    #[error("the call failed")]
     Other(#[source] Source),
 }
 
@@ -62,6 +64,7 @@ impl Error {
             | "InvalidClientTokenId" => {
                 return Self::Denied { code, source: error.into() };
             }
+            "ValidationException" => return Self::Refused(error.message().unwrap_or("it is invalid").to_owned()),
             _ => {}
         }
         if lacks_credentials(&error) {

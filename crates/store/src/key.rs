@@ -150,13 +150,13 @@ pub(crate) fn quarantine_sort_key(source: &SourceName, sequence: &str) -> String
     format!("{source}#{sequence}")
 }
 
-/// How many records of a source a tenant, or the source itself, has had quarantined.
-pub(crate) fn quarantine_count(whose: &crate::Whose, source: &SourceName) -> Key {
+/// How many records of a source a tenant, or the source itself, has had quarantined: one of several counters to be added up.
+pub(crate) fn quarantine_count(whose: &crate::Whose, source: &SourceName, lane: u32) -> Key {
     let pk = match whose {
         crate::Whose::Tenant(tenant) => format!("T#{tenant}#QN"),
         crate::Whose::Source(_) => "QN".to_owned(),
     };
-    Key::new(pk, source.as_str())
+    Key::new(pk, format!("{source}#{lane}"))
 }
 
 /// In the control table.

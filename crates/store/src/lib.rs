@@ -17,7 +17,7 @@ mod table;
 mod tenant;
 
 pub use aggregate::{Row, RowRange, RowsError, Span};
-pub use commit::{Batch, CommitError, ITEMS_MAX, Item, RowChange, RowWrite, Writes};
+pub use commit::{CommitError, ITEMS_MAX, Item, Provenance, RowChange, RowWrite, Writes};
 pub use credential::{AuthenticationError, Credential, Holder, IssuedKey, NewKey, Scope};
 pub use definitions::{AdoptError, Adopted};
 pub use dimension::KnownValue;

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use tidemark_domain::{Image, SourceName, TenantId};
 
-use crate::commit::{Batch, RowWrite};
+use crate::commit::{Provenance, RowWrite};
 use crate::error::Error;
 use crate::item::{Item, Stored, key_item, n, s};
 use crate::key::{self, EXPIRES_AT, Key, PK, SK};
@@ -21,6 +21,11 @@ pub use image::StoredImage;
 
 /// How long a record is kept, in days.
 pub(crate) const RETENTION_DAYS: i64 = 30;
+/// Most bytes of a reason, and of one that lists deltas: an item has at most 400 KB.
+const REASON_BYTES_MAX: usize = 20_000;
+const DELTAS_BYTES_MAX: usize = 350_000;
+/// The counters of a source are spread over so many items: every shard of every tenant may count at once.
+const COUNTERS: u32 = 16;
 const DAY_SECONDS: i64 = 24 * 60 * 60;
 
 const AT: &str = "at";
@@ -96,18 +101,29 @@ pub struct QuarantinePage {
 }
 
 impl QuarantineWrite {
-    /// A record whose new image could not be read; `reasons` in the order they were found.
-    pub fn unreadable(whose: Whose, batch: &Batch, code: &str, reason: String, images: (Option<&Image>, Option<&Image>)) -> Self {
+    /// A record whose new image could not be read. The old image is given only if it is the same tenant's.
+    pub fn unreadable(
+        whose: Whose,
+        from: &Provenance,
+        code: &str,
+        reason: &str,
+        images: (Option<&Image>, Option<&Image>),
+    ) -> Self {
         Self {
             whose,
-            source: batch.source.clone(),
-            sequence: batch.sequence.clone(),
-            at: batch.at,
+            source: from.source.clone(),
+            sequence: from.sequence.clone(),
+            at: from.at,
             code: code.to_owned(),
-            reason,
+            reason: cut(reason, REASON_BYTES_MAX),
             old: images.0.map(CompressedImage::of),
             new: images.1.map(CompressedImage::of),
         }
+    }
+
+    /// The record without its images, for when it cannot be stored otherwise.
+    pub fn without_images(self) -> Self {
+        Self { old: None, new: None, ..self }
     }
 
     /// About how many bytes the stored record has.
@@ -148,7 +164,7 @@ impl QuarantineWrite {
 pub(crate) struct Diverted;
 
 impl Diverted {
-    pub(crate) fn by_tenant<'a>(rows: impl Iterator<Item = &'a RowWrite>, batch: &Batch) -> Vec<QuarantineWrite> {
+    pub(crate) fn by_tenant<'a>(rows: impl Iterator<Item = &'a RowWrite>, from: &Provenance) -> Vec<QuarantineWrite> {
         let mut tenants: BTreeMap<&TenantId, Vec<&RowWrite>> = BTreeMap::new();
         for row in rows {
             tenants.entry(&row.key.tenant).or_default().push(row);
@@ -159,17 +175,16 @@ impl Diverted {
                 format!("{}: {}", key::aggregate(&row.key, row.lane), deltas.join(", "))
             };
             let rows: Vec<String> = rows.iter().map(name).collect();
+            let reason =
+                format!("these rows cannot take their deltas, and are marked broken; the deltas are: {}", rows.join("; "));
             QuarantineWrite {
                 whose: Whose::Tenant(tenant.clone()),
-                source: batch.source.clone(),
+                source: from.source.clone(),
                 // A record of the same sequence number may be there for its image's own sake.
-                sequence: format!("{}r", batch.sequence),
-                at: batch.at,
+                sequence: format!("{}r", from.sequence),
+                at: from.at,
                 code: "row_overflow".to_owned(),
-                reason: format!(
-                    "these rows cannot hold the sum in 38 digits, and were marked broken; their deltas were: {}",
-                    rows.join("; ")
-                ),
+                reason: cut(&reason, DELTAS_BYTES_MAX),
                 old: None,
                 new: None,
             }
@@ -277,13 +292,15 @@ impl Store {
         let query = query.key_condition_expression("#pk = :pk").expression_attribute_names("#pk", PK);
         let output = query.expression_attribute_values(":pk", s(pk)).send().await;
         let output = output.map_err(|error| Error::from_sdk(&self.tables.data, error))?;
-        let count = |item: &Item| {
+        let mut counts = BTreeMap::new();
+        for item in output.items() {
             let stored = Stored(item);
-            let source = stored.text(SK)?;
-            let source = SourceName::new(&source).map_err(|error| stored.corrupt(SK, &error.to_string()))?;
-            Ok((source, stored.number(COUNT)?.unwrap_or_default()))
-        };
-        output.items().iter().map(count).collect()
+            let sk = stored.text(SK)?;
+            let name = sk.split_once('#').map_or(sk.as_str(), |(source, _)| source);
+            let source = SourceName::new(name).map_err(|error| stored.corrupt(SK, &error.to_string()))?;
+            *counts.entry(source).or_default() += stored.number(COUNT)?.unwrap_or(0);
+        }
+        Ok(counts)
     }
 
     async fn quarantined_on(
@@ -316,8 +333,9 @@ impl Store {
     }
 
     /// The puts and counters of a commit's quarantined records.
-    pub(crate) fn quarantine_items(&self, records: &[&QuarantineWrite], now: Timestamp) -> Vec<TransactWriteItem> {
+    pub(crate) fn quarantine_items(&self, records: &[&QuarantineWrite], from: &Provenance) -> Vec<TransactWriteItem> {
         let table = &self.tables.data;
+        let lane = crc32fast::hash(from.sequence.as_bytes()) % COUNTERS;
         let puts = records.iter().map(|record| TransactWriteItem::builder().put(record.put(table)).build());
         let mut counters: BTreeMap<(Whose, SourceName), u64> = BTreeMap::new();
         for counter in records.iter().flat_map(|record| record.counters()) {
@@ -326,12 +344,12 @@ impl Store {
         let updates = counters.into_iter().map(|((whose, source), count)| {
             let update = Update::builder()
                 .table_name(table)
-                .set_key(Some(key_item(&key::quarantine_count(&whose, &source))))
+                .set_key(Some(key_item(&key::quarantine_count(&whose, &source, lane))))
                 .update_expression("ADD #count :count SET #at = :at")
                 .expression_attribute_names("#count", COUNT)
                 .expression_attribute_names("#at", AT)
                 .expression_attribute_values(":count", n(count))
-                .expression_attribute_values(":at", n(now.as_second()));
+                .expression_attribute_values(":at", n(from.at.as_second()));
             let update = update.build().expect("table, key and expression are set");
             TransactWriteItem::builder().update(update).build()
         });
@@ -354,4 +372,13 @@ fn decode(item: &Item, date: Date) -> Result<Quarantined, Error> {
         old: StoredImage::read(OLD, &stored)?,
         new: StoredImage::read(NEW, &stored)?,
     })
+}
+
+/// A text cut to at most so many bytes, and seen to be.
+fn cut(text: &str, bytes_max: usize) -> String {
+    if text.len() <= bytes_max {
+        return text.to_owned();
+    }
+    let end = (0..=bytes_max).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
+    format!("{}… (cut from {} bytes)", &text[..end], text.len())
 }

@@ -11,7 +11,7 @@ use aws_types::SdkConfig;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(5);
 const OPERATION_TIMEOUT: Duration = Duration::from_secs(15);
-const ATTEMPTS_MAX: u32 = 3;
+pub(crate) const ATTEMPTS_MAX: u32 = 3;
 
 /// The clients of DynamoDB and DynamoDB Streams, and the name of the control table. Cheap to clone.
 #[derive(Debug, Clone)]

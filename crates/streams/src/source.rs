@@ -2,9 +2,10 @@
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::types::{StreamViewType, TableDescription};
+use aws_sdk_dynamodbstreams::config::retry::RetryConfig;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::client::Streams;
+use crate::client::{ATTEMPTS_MAX, Streams};
 use crate::error::Error;
 use crate::id::{StreamArn, StreamId};
 use crate::position::Position;
@@ -96,7 +97,11 @@ impl Streams {
 
     async fn stream_created_at(&self, arn: &StreamArn) -> Result<Option<Timestamp>, Error> {
         let request = self.streams.describe_stream().stream_arn(arn.as_str()).limit(1);
-        let answer = request.send().await.map_err(|error| Error::of("DescribeStream", error))?;
+        // Nothing paces this call, so unlike all others on the stream it is retried: one refusal must not end a start.
+        let patient =
+            aws_sdk_dynamodbstreams::Config::builder().retry_config(RetryConfig::standard().with_max_attempts(ATTEMPTS_MAX));
+        let answer =
+            request.customize().config_override(patient).send().await.map_err(|error| Error::of("DescribeStream", error))?;
         Ok(answer.stream_description().and_then(|stream| stream.creation_request_date_time()).and_then(timestamp))
     }
 }

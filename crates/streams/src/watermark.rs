@@ -37,6 +37,11 @@ impl ShardWatermark {
         }
     }
 
+    /// Reading begins anew: pages read before say nothing about those to come.
+    pub fn reading_begins(&mut self) {
+        self.asked.clear();
+    }
+
     /// Records up to one created at this time were committed.
     pub fn committed(&mut self, created_at: Timestamp) {
         self.raise(created_at);

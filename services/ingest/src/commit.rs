@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use rand::RngExt;
-use tidemark_store::{Batch, CommitError, ITEMS_MAX, RowChange, Store, Writes};
+use tidemark_store::{CommitError, ITEMS_MAX, Provenance, RowChange, Store, Writes};
 use tidemark_streams::{Advance, HeldShard, Streams, Verdict};
 
 use crate::instruments::Instruments;
@@ -23,6 +23,10 @@ pub enum Error {
     Store(#[from] tidemark_store::Error),
     #[error(transparent)]
     Streams(#[from] tidemark_streams::Error),
+    #[error("the shard was committed under definitions {0}, and those that can be read are older")]
+    DefinitionsMissing(u64),
+    #[error("DynamoDB does not even take a record's position without its effects")]
+    Uncommittable,
 }
 
 /// How a commit ended.
@@ -31,6 +35,8 @@ pub enum Outcome {
     Decided(Verdict),
     /// With what its refused rows need, the batch does not fit one transaction: commit fewer records.
     TooLarge,
+    /// DynamoDB will never take the batch as it is: commit fewer records, in the end one without its effects.
+    Invalid,
 }
 
 /// Commits batches of one process.
@@ -51,13 +57,19 @@ impl Committer {
     ///
     /// # Errors
     /// For what trying again at once cannot mend. The batch may have been applied; committing it again is safe.
-    pub async fn commit(&self, held: &HeldShard, advance: &Advance, mut writes: Writes, batch: &Batch) -> Result<Outcome, Error> {
+    pub async fn commit(
+        &self,
+        held: &HeldShard,
+        advance: &Advance,
+        mut writes: Writes,
+        from: &Provenance,
+    ) -> Result<Outcome, Error> {
         let mut backoff = Backoff::default();
         loop {
             if writes.items() > ITEMS_MAX {
                 return Ok(Outcome::TooLarge);
             }
-            let verdict = match self.attempt(advance, &writes, batch).await {
+            let verdict = match self.attempt(advance, &writes, from).await {
                 Ok(verdict) => verdict,
                 Err(CommitError::Fenced(stored)) => advance.judge(stored.as_ref()),
                 Err(CommitError::Unknown(cause)) => {
@@ -81,6 +93,10 @@ impl Committer {
                     }
                     Verdict::NotCommitted
                 }
+                Err(CommitError::Invalid(cause)) => {
+                    tracing::error!(shard = %held.shard, cause = %chain(&*cause), "DynamoDB finds a commit invalid");
+                    return Ok(Outcome::Invalid);
+                }
                 Err(CommitError::Failed(error)) => return Err(error.into()),
             };
             if verdict != Verdict::NotCommitted {
@@ -90,14 +106,14 @@ impl Committer {
         }
     }
 
-    async fn attempt(&self, advance: &Advance, writes: &Writes, batch: &Batch) -> Result<Verdict, CommitError> {
+    async fn attempt(&self, advance: &Advance, writes: &Writes, from: &Provenance) -> Result<Verdict, CommitError> {
         if writes.is_empty() {
             return match self.streams.advance(advance).await {
                 Ok(verdict) => Ok(verdict),
                 Err(error) => Err(CommitError::Unknown(error.into())),
             };
         }
-        self.store.commit(advance.update(), writes, batch).await.map(|()| Verdict::Committed)
+        self.store.commit(vec![advance.update()], writes, from).await.map(|()| Verdict::Committed)
     }
 }
 

@@ -9,11 +9,14 @@ use tokio::sync::mpsc::Sender;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::commit::chain;
+use crate::pause::Pause;
 
 /// Bytes of records that one worker holds in memory, all shards together.
 const BUDGET_BYTES: usize = 256 * 1024 * 1024;
 /// What a page is taken to weigh before it is known: the most that GetRecords gives (1 MB), as records in memory.
 const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// How much larger a record is in memory than DynamoDB counts it, about.
+const WIRE_TO_MEMORY: usize = 4;
 /// The budget is counted in these.
 const UNIT_BYTES: usize = 4 * 1024;
 /// Pages of one shard that wait for its commit.
@@ -50,10 +53,12 @@ pub(crate) struct FetchedPage {
 }
 
 /// Reads until the shard ends, its records are gone, or nobody takes pages any more.
-pub(crate) async fn fetch(mut reader: ShardReader, pages: Sender<Fetched>, budget: Budget) {
-    while let Some(pause) = step(&mut reader, &pages, &budget).await {
+pub(crate) async fn fetch(mut reader: ShardReader, pages: Sender<Fetched>, budget: Budget, pause: Pause) {
+    loop {
+        pause.over().await;
+        let Some(wait) = step(&mut reader, &pages, &budget).await else { return };
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(wait) => {}
             () = pages.closed() => return,
         }
     }
@@ -65,7 +70,7 @@ async fn step(reader: &mut ShardReader, pages: &Sender<Fetched>, budget: &Budget
     let asked_at = tidemark_runtime::clock::now();
     let fetched = match reader.next().await {
         Ok(page) => {
-            let unused = memory.num_permits().saturating_sub(units(page.bytes));
+            let unused = memory.num_permits().saturating_sub(units(page.bytes * WIRE_TO_MEMORY));
             drop(memory.split(unused));
             Fetched::Page(FetchedPage { page, asked_at, at_tip: !reader.pause().is_zero(), memory })
         }

@@ -58,6 +58,17 @@ impl Fold {
         self.deltas.is_empty() && self.quarantine.is_empty()
     }
 
+    /// The batch without any effect: its rows are marked broken, their deltas and the bare facts of its records go to
+    /// quarantine. The last resort for what DynamoDB will not take, so that no record ever stops a shard.
+    pub fn diverted(&self, lane: impl Fn(&tidemark_domain::MetricName) -> u16) -> Writes {
+        let mut writes = self.writes(lane);
+        for row in &mut writes.rows {
+            row.change = RowChange::Divert;
+        }
+        writes.quarantine = writes.quarantine.into_iter().map(QuarantineWrite::without_images).collect();
+        writes
+    }
+
     /// The writes of the batch; `lane` chooses each row's lane.
     pub fn writes(&self, lane: impl Fn(&tidemark_domain::MetricName) -> u16) -> Writes {
         let row = |(key, delta): (&tidemark_domain::delta::RowKey, &tidemark_domain::delta::Measures)| RowWrite {

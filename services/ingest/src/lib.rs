@@ -14,7 +14,9 @@ mod effect;
 mod fetch;
 mod fold;
 mod instruments;
+mod pause;
 mod pending;
+mod pool;
 mod settings;
 mod shard;
 mod supervisor;
@@ -26,7 +28,7 @@ use std::sync::Arc;
 
 use aws_types::SdkConfig;
 use tidemark_domain::definition::{KeySchema, Source};
-use tidemark_domain::{Definitions, Running, SourceName};
+use tidemark_domain::{Definitions, SourceName};
 use tidemark_runtime::clock;
 use tidemark_runtime::health::Health;
 use tidemark_store::{AdoptError, Store};
@@ -36,7 +38,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::commit::{Committer, Error as CommitError, Outcome};
-pub use crate::effect::Effect;
+pub use crate::effect::{Effect, Effects};
 pub use crate::fold::Fold;
 pub use crate::instruments::Instruments;
 pub use crate::settings::{ALL as SETTINGS, Settings};
@@ -44,6 +46,8 @@ pub use crate::zones::Zones;
 
 use crate::definitions::RunningDefinitions;
 use crate::fetch::Budget;
+use crate::pause::PauseSwitch;
+use crate::pool::{Pool, PoolTask};
 use crate::shard::Shared;
 use crate::supervisor::{SourceOfStream, Supervisor};
 use crate::values::Values;
@@ -67,6 +71,7 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Ingest {
     supervisor: Supervisor,
+    pool_task: PoolTask,
 }
 
 impl Ingest {
@@ -78,12 +83,14 @@ impl Ingest {
         let store = Store::new(config, settings.tables.clone());
         let streams = Streams::new(config, settings.tables.control.clone());
         store.verify_tables().await?;
+        // Before the file is adopted: a start that is refused must not have changed what runs.
+        describe_sources(&streams, file).await?;
         let adopted = store.adopt(file, clock::now()).await?;
         for warning in &adopted.warnings {
             tracing::warn!("{warning}");
         }
         let running = adopted.running;
-        let described = describe_sources(&streams, &running).await?;
+        let described = describe_sources(&streams, &running.definitions()).await?;
         let sources = described
             .iter()
             .map(|(name, stream)| (stream.id.clone(), SourceOfStream { source: name.clone(), arn: stream.arn.clone() }))
@@ -92,43 +99,51 @@ impl Ingest {
         let described = described.into_iter().map(|(_, stream)| stream).collect();
         let worker = Worker::start(streams.clone(), config, described, clock::now(), Instant::now()).await?;
         tracing::info!(worker = %worker.id(), definitions = running.version, "worker started");
-        let instruments = Instruments::default();
+        let (instruments, pause_switch) = (Instruments::default(), PauseSwitch::default());
+        let committer = Committer::new(store.clone(), streams.clone(), instruments.clone());
+        let (pool, pool_task) = Pool::new(store.clone(), committer);
         let shared = Shared {
-            streams: streams.clone(),
-            committer: Committer::new(store.clone(), streams, instruments.clone()),
+            streams,
+            pool,
             zones: Arc::new(Zones::new(store.clone())),
             values: Arc::new(Values::new(store.clone())),
             definitions: RunningDefinitions::new(store, running),
             budget: Budget::default(),
             instruments,
             flush_interval: settings.flush_interval,
+            pause: pause_switch.subscribe(),
         };
-        Ok(Self { supervisor: Supervisor { shared, worker, sources, shards: JoinSet::new(), watermarks: Vec::new() } })
+        let supervisor = Supervisor { shared, worker, sources, shards: JoinSet::new(), watermarks: Vec::new(), pause_switch };
+        Ok(Self { supervisor, pool_task })
     }
 
     /// Works until asked to stop; then commits what is folded, releases its shards and leaves.
     pub async fn run(self, health: Health, stop: CancellationToken) {
+        let mut tasks = JoinSet::new();
+        tasks.spawn(self.pool_task.run());
         Box::pin(self.supervisor.run(health, stop)).await;
+        // Nobody commits any more, so there is nothing left for it to do.
+        tasks.shutdown().await;
     }
 }
 
-async fn describe_sources(streams: &Streams, running: &Running) -> Result<Vec<(SourceName, SourceStream)>, Error> {
+async fn describe_sources(streams: &Streams, definitions: &Definitions) -> Result<Vec<(SourceName, SourceStream)>, Error> {
     let mut described = Vec::new();
-    for (name, source) in &running.sources {
+    for (name, source) in &definitions.sources {
         let stream = streams.describe_source(&source.table).await;
         let stream = stream.map_err(|source| Error::Source { name: name.clone(), source })?;
-        check_keys(running, name, source, &stream)?;
+        check_keys(definitions, name, source, &stream)?;
         described.push((name.clone(), stream));
     }
     Ok(described)
 }
 
 /// Two rows of a source must never be one level: tenant, item and location must tell every key apart.
-fn check_keys(running: &Running, name: &SourceName, source: &Source, stream: &SourceStream) -> Result<(), Error> {
+fn check_keys(definitions: &Definitions, name: &SourceName, source: &Source, stream: &SourceStream) -> Result<(), Error> {
     let mut keys = stream.key_attributes.iter().cloned();
     let Some(partition) = keys.next() else { return Ok(()) };
     let key = KeySchema { partition, sort: keys.next() };
-    for (inventory, definition) in running.inventories.iter().filter(|(_, inventory)| inventory.source == *name) {
+    for (inventory, definition) in definitions.inventories.iter().filter(|(_, inventory)| inventory.source == *name) {
         let uncovered = definition.uncovered_keys(source, &key);
         if !uncovered.is_empty() {
             let problem = format!(

@@ -3,26 +3,26 @@
 //! While a commit is in flight, reading goes on; whatever came meanwhile is the next batch. So batches grow by themselves under
 //! load, and a lone record at the tip is committed at once.
 
+mod batch;
+mod gather;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tidemark_domain::SourceName;
-use tidemark_store::Batch;
-use tidemark_streams::{
-    Advance, GapReason, HeldShard, Position, Record, ShardReader, ShardWatermark, StreamArn, Streams, Verdict,
-};
+use tidemark_streams::{GapReason, HeldShard, ShardReader, ShardWatermark, StreamArn, Streams};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::commit::{self, Backoff, Committer, Outcome, chain};
+use crate::commit::{Backoff, chain};
 use crate::definitions::RunningDefinitions;
-use crate::effect::Effect;
 use crate::fetch::{self, Budget, Fetched, PAGES_AHEAD};
-use crate::fold::Fold;
 use crate::instruments::Instruments;
+use crate::pause::Pause;
 use crate::pending::Pending;
+use crate::pool::Pool;
 use crate::values::Values;
 use crate::zones::Zones;
 
@@ -31,17 +31,23 @@ const IDLE_ADVANCE: Duration = Duration::from_secs(5);
 /// …unless so many records wait for it.
 const IDLE_RECORDS_MAX: usize = 2_000;
 
+/// Most records gathered for one batch: it never takes that many, but those that change nothing are cheap to pass.
+const GATHERED_MAX: usize = 10_000;
+/// How long a commit that is under way when the process is asked to stop may still take.
+const STOP_PATIENCE: Duration = Duration::from_secs(10);
+
 /// What all shards of a worker share.
 #[derive(Debug, Clone)]
 pub(crate) struct Shared {
     pub(crate) streams: Streams,
-    pub(crate) committer: Committer,
+    pub(crate) pool: Pool,
     pub(crate) definitions: RunningDefinitions,
     pub(crate) zones: Arc<Zones>,
     pub(crate) values: Arc<Values>,
     pub(crate) budget: Budget,
     pub(crate) instruments: Instruments,
     pub(crate) flush_interval: Duration,
+    pub(crate) pause: Pause,
 }
 
 /// How a shard's pipeline came to its end.
@@ -78,6 +84,8 @@ pub(crate) struct ShardTask {
     harmless: usize,
     /// Batches are cut to this many records after one was too large.
     records_max: usize,
+    /// The next batch, of one record, is committed without its effects: DynamoDB takes it in no other way.
+    is_diverting: bool,
 }
 
 /// What comes after an attempt to commit.
@@ -101,6 +109,7 @@ impl ShardTask {
             advanced_at: Instant::now(),
             harmless: 0,
             records_max: usize::MAX,
+            is_diverting: false,
         }
     }
 
@@ -129,7 +138,7 @@ impl ShardTask {
         let HeldShard { shard, position, .. } = self.held.clone();
         let reader = ShardReader::new(self.shared.streams.clone(), self.arn.clone(), shard, position);
         let (sender, pages) = mpsc::channel(PAGES_AHEAD);
-        let fetching = fetch::fetch(reader, sender, self.shared.budget.clone());
+        let fetching = fetch::fetch(reader, sender, self.shared.budget.clone(), self.shared.pause.clone());
         let consuming = self.consume(pages, stop);
         tokio::pin!(fetching, consuming);
         // Whatever is still being fetched when consuming ends is read again by whoever comes next.
@@ -168,14 +177,24 @@ impl ShardTask {
         let mut pending = Pending::default();
         let mut backoff = Backoff::default();
         let mut next = Next::Wait;
+        // What is known of an earlier reading does not hold for this one.
+        self.harmless = 0;
+        self.watermark.reading_begins();
         loop {
             if matches!(next, Next::Wait)
                 && let Some(halt) = self.gather(&mut pages, &mut pending, stop).await
             {
                 return halt;
             }
-            next = match self.commit(&mut pending, stop.is_cancelled()).await {
+            let committed = tokio::select! {
+                biased;
+                committed = self.commit(&mut pending, stop) => committed,
+                // Dropping a commit in flight is safe: whoever holds the shard next sees whether it was applied.
+                () = out_of_patience(stop) => return self.stopped(),
+            };
+            next = match committed {
                 Ok(Next::Halt(halt)) => return halt,
+                Ok(_) if stop.is_cancelled() => return self.stopped(),
                 Ok(next) => {
                     backoff = Backoff::default();
                     next
@@ -193,178 +212,12 @@ impl ShardTask {
         }
     }
 
-    /// Waits for records, then takes what is there already and, while more are on their way, what comes within the flush interval.
-    async fn gather(
-        &mut self,
-        pages: &mut mpsc::Receiver<Fetched>,
-        pending: &mut Pending,
-        stop: &CancellationToken,
-    ) -> Option<Halt> {
-        let mut deadline: Option<Instant> = (!pending.is_empty()).then(|| Instant::now() + IDLE_ADVANCE);
-        loop {
-            if stop.is_cancelled() {
-                return pending.is_empty().then(|| self.stopped());
-            }
-            let fetched = match pages.try_recv() {
-                Ok(fetched) => Some(fetched),
-                Err(_) if pending.closed => return None,
-                Err(_) => tokio::select! {
-                    biased;
-                    () = stop.cancelled() => continue,
-                    () = sleep_until(deadline) => return None,
-                    fetched = pages.recv() => fetched,
-                },
-            };
-            let fetched = match fetched {
-                Some(Fetched::Page(fetched)) => fetched,
-                Some(Fetched::Trimmed) if pending.is_empty() => return Some(Halt::Trimmed),
-                // What was read before is committed first; then reading begins anew and meets the gap again.
-                Some(Fetched::Trimmed) => return None,
-                None => return Some(Halt::Reread),
-            };
-            self.watermark.page(fetched.asked_at, fetched.page.is_empty(), pending.len() == self.harmless);
-            self.published.send_replace(self.watermark.value());
-            let at_tip = fetched.at_tip;
-            let was_empty = fetched.page.records.is_empty();
-            pending.push(fetched);
-            if was_empty && !pending.closed {
-                continue;
-            }
-            if at_tip && pages.is_empty() {
-                return None;
-            }
-            deadline = Some(deadline.unwrap_or_else(|| Instant::now() + self.shared.flush_interval));
-        }
-    }
-
-    /// Folds the first pending records into one batch and commits it.
-    async fn commit(&mut self, pending: &mut Pending, stopping: bool) -> Result<Next, commit::Error> {
-        if pending.is_empty() && !pending.closed {
-            return Ok(Next::Wait);
-        }
-        let running = self.shared.definitions.current();
-        if running.version < self.held.defs {
-            self.shared.definitions.reload().await?;
-            return Ok(Next::Again);
-        }
-        let now = tidemark_runtime::clock::now();
-        let mut fold = Fold::default();
-        for record in pending.records().iter().take(self.records_max) {
-            let effect = Effect::of(&running, &self.source, record, &self.shared.zones, now).await?;
-            if !fold.take(&effect) {
-                break;
-            }
-        }
-        let is_all = fold.records() == pending.len();
-        let ends = is_all && pending.closed;
-        let may_wait = is_all && !ends && !stopping && pending.len() < IDLE_RECORDS_MAX;
-        let last = fold.records().checked_sub(1).and_then(|last| pending.records().get(last));
-        if fold.changes_nothing() && may_wait && self.advanced_at.elapsed() < IDLE_ADVANCE {
-            self.harmless = pending.len();
-            self.included(last);
-            return Ok(Next::Wait);
-        }
-        let to = match last {
-            _ if ends => Position::ShardEnd,
-            Some(record) => Position::After(record.sequence_number.clone()),
-            None => return Ok(Next::Wait),
-        };
-        if ends {
-            self.shared.streams.link_children(&self.arn, &self.held).await?;
-        }
-        let lane = |metric: &_| running.metrics.get(metric).map_or(0, |metric| self.lane(metric.lanes_written(now)));
-        let writes = fold.writes(lane);
-        self.shared.values.remember(&running, writes.rows.iter().map(|row| &row.key)).await?;
-        let advance = self.held.advance(&to, running.version);
-        let batch = self.batch(last, now);
-        let (rows, started) = (writes.rows.len(), Instant::now());
-        let outcome = self.shared.committer.commit(&self.held, &advance, writes, &batch).await?;
-        if outcome == Outcome::Decided(Verdict::Committed) {
-            self.shared.instruments.committed(started.elapsed(), rows, fold.records(), fold.quarantined());
-        }
-        self.after(outcome, &advance, &fold, pending).await
-    }
-
-    /// Draws the consequence of a commit's outcome.
-    async fn after(
-        &mut self,
-        outcome: Outcome,
-        advance: &Advance,
-        fold: &Fold,
-        pending: &mut Pending,
-    ) -> Result<Next, commit::Error> {
-        let verdict = match outcome {
-            Outcome::Decided(verdict) => verdict,
-            Outcome::TooLarge => {
-                self.records_max = (fold.records() / 2).max(1);
-                return Ok(Next::Again);
-            }
-        };
-        match verdict {
-            Verdict::Committed => {
-                self.held = self.held.after(advance);
-                self.advanced_at = Instant::now();
-                self.records_max = usize::MAX;
-                self.included(fold.records().checked_sub(1).and_then(|last| pending.records().get(last)));
-                pending.committed(fold.records());
-                self.harmless = 0;
-                if *advance.to() == Position::ShardEnd {
-                    return Ok(Next::Halt(Halt::Ended(Ended::Finished(self.held.clone()))));
-                }
-                Ok(if pending.is_empty() && !pending.closed { Next::Wait } else { Next::Again })
-            }
-            Verdict::NotCommitted => Ok(Next::Again),
-            Verdict::LeaseLost => {
-                self.shared.instruments.abandoned("lease_lost");
-                Ok(Next::Halt(Halt::Ended(Ended::Lost(self.held.clone()))))
-            }
-            Verdict::DefinitionsBehind(version) => {
-                self.shared.instruments.abandoned("definitions_behind");
-                tracing::info!(shard = %self.held.shard, version, "newer definitions are running; computing the batch anew");
-                self.shared.definitions.reload().await?;
-                Ok(Next::Again)
-            }
-            Verdict::Moved(position) => {
-                self.shared.instruments.abandoned("position_moved");
-                tracing::warn!(shard = %self.held.shard, %position, "the stored position is another; reading again after it");
-                self.held = self.held.moved(position);
-                Ok(Next::Halt(Halt::Reread))
-            }
-        }
-    }
-
-    /// The effects of all records up to `last` are visible.
-    fn included(&mut self, last: Option<&Record>) {
-        if let Some(last) = last {
-            self.watermark.committed(last.created_at);
-            self.published.send_replace(self.watermark.value());
-        }
-    }
-
     fn stopped(&self) -> Halt {
         Halt::Ended(Ended::Stopped(self.held.clone()))
     }
-
-    fn batch(&self, last: Option<&Record>, now: Timestamp) -> Batch {
-        Batch {
-            source: self.source.clone(),
-            sequence: last.map_or_else(String::new, |record| record.sequence_number.as_str().to_owned()),
-            at: last.map_or(now, |record| record.created_at),
-        }
-    }
-
-    fn lane(&self, lanes: u16) -> u16 {
-        use std::hash::{DefaultHasher, Hash, Hasher};
-        let mut hasher = DefaultHasher::new();
-        self.held.shard.as_str().hash(&mut hasher);
-        // Any choice below `lanes` is right: lanes are added up when read.
-        u16::try_from(hasher.finish() % u64::from(lanes.max(1))).expect("less than a u16")
-    }
 }
 
-async fn sleep_until(deadline: Option<Instant>) {
-    match deadline {
-        Some(deadline) => tokio::time::sleep_until(deadline).await,
-        None => std::future::pending().await,
-    }
+async fn out_of_patience(stop: &CancellationToken) {
+    stop.cancelled().await;
+    tokio::time::sleep(STOP_PATIENCE).await;
 }

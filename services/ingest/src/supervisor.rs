@@ -14,6 +14,7 @@ use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
 use crate::commit::chain;
+use crate::pause::PauseSwitch;
 use crate::shard::{Ended, ShardTask, Shared};
 
 /// How often the worker looks at what is due.
@@ -39,6 +40,7 @@ pub(crate) struct Supervisor {
     pub(crate) worker: Worker,
     pub(crate) sources: HashMap<StreamId, SourceOfStream>,
     pub(crate) shards: JoinSet<Ended>,
+    pub(crate) pause_switch: PauseSwitch,
     pub(crate) watermarks: Vec<(HeldShard, watch::Receiver<Option<Timestamp>>)>,
 }
 
@@ -78,7 +80,9 @@ impl Supervisor {
         for (held, watermark) in &self.watermarks {
             self.worker.report(held, *watermark.borrow());
         }
-        let acquired = match self.worker.tick(clock::now(), Instant::now()).await {
+        let ticked = self.worker.tick(clock::now(), Instant::now()).await;
+        self.pause_switch.set(self.worker.is_paused(Instant::now()));
+        let acquired = match ticked {
             Ok(acquired) => acquired,
             Err(error) => {
                 tracing::warn!(error = %chain(&error), "the worker's look at its streams failed; trying again");

@@ -23,6 +23,15 @@ impl Vars {
         Self(vars.into_iter().map(|(name, value)| (name.as_ref().to_owned(), value.as_ref().to_owned())).collect())
     }
 
+    /// The same, with a value for a variable that is unset or empty.
+    pub fn or(mut self, name: &str, value: &str) -> Self {
+        let current = self.0.entry(name.into()).or_default();
+        if current.is_empty() {
+            *current = value.into();
+        }
+        self
+    }
+
     /// A variable's value. An empty one counts as unset: that is what `NAME=` in a manifest or a compose file means.
     ///
     /// # Errors
@@ -53,6 +62,12 @@ mod tests {
         assert_eq!(vars.get("A"), Ok(None));
         assert_eq!(vars.get("B"), Ok(Some("b")));
         assert_eq!(vars.get("C"), Ok(None));
+    }
+
+    #[test]
+    fn a_fallback_stands_for_what_is_unset_or_empty() {
+        let vars = Vars::of([("A", ""), ("B", "b")]).or("A", "x").or("B", "x").or("C", "x");
+        assert_eq!(["A", "B", "C"].map(|name| vars.get(name)), [Ok(Some("x")), Ok(Some("b")), Ok(Some("x"))]);
     }
 
     #[test]

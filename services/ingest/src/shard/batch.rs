@@ -1,0 +1,148 @@
+//! Batches: folding records into one commit, and what its outcome means for the shard.
+
+use jiff::Timestamp;
+use tidemark_store::Provenance;
+use tidemark_streams::{Advance, Position, Record, Verdict};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{Ended, Halt, IDLE_ADVANCE, IDLE_RECORDS_MAX, Next, ShardTask};
+use crate::commit::{self, Outcome};
+use crate::effect::Effects;
+use crate::fold::Fold;
+use crate::pending::Pending;
+
+impl ShardTask {
+    /// Folds the first pending records into one batch and commits it.
+    pub(super) async fn commit(&mut self, pending: &mut Pending, stop: &CancellationToken) -> Result<Next, commit::Error> {
+        if pending.is_empty() && !pending.closed {
+            return Ok(Next::Wait);
+        }
+        tokio::select! {
+            () = self.shared.pause.over() => {}
+            // Released shards are taken over at once; what is still committed before that is fenced like everything else.
+            () = stop.cancelled() => {}
+        }
+        let running = self.shared.definitions.current();
+        if running.version < self.held.defs {
+            return self.reload(self.held.defs).await;
+        }
+        let now = tidemark_runtime::clock::now();
+        let (source, table, zones) = (&self.source, self.held.stream.table(), &*self.shared.zones);
+        let effects = Effects { running: &running, source, table, zones, now };
+        let mut fold = Fold::default();
+        for record in pending.records().iter().take(self.records_max) {
+            if !fold.take(&effects.of(record).await?) {
+                break;
+            }
+        }
+        let is_all = fold.records() == pending.len();
+        let ends = is_all && pending.closed;
+        let may_wait = is_all && !ends && !stop.is_cancelled() && pending.len() < IDLE_RECORDS_MAX;
+        let last = fold.records().checked_sub(1).and_then(|last| pending.records().get(last));
+        if fold.changes_nothing() && may_wait && self.advanced_at.elapsed() < IDLE_ADVANCE {
+            self.harmless = pending.len();
+            self.included(last);
+            return Ok(Next::Wait);
+        }
+        let to = match last {
+            _ if ends => Position::ShardEnd,
+            Some(record) => Position::After(record.sequence_number.clone()),
+            None => return Ok(Next::Wait),
+        };
+        if ends {
+            self.shared.streams.link_children(&self.arn, &self.held).await?;
+        }
+        let lane = |metric: &_| running.metrics.get(metric).map_or(0, |metric| self.lane(metric.lanes_written(now)));
+        let writes = if self.is_diverting { fold.diverted(lane) } else { fold.writes(lane) };
+        self.shared.values.remember(&running, writes.rows.iter().map(|row| &row.key)).await?;
+        let advance = self.held.advance(&to, running.version);
+        let from = self.provenance(last, now);
+        let (rows, started) = (writes.rows.len(), Instant::now());
+        let outcome = self.shared.pool.commit(&self.held, &advance, writes, &from).await?;
+        if outcome == Outcome::Decided(Verdict::Committed) {
+            self.shared.instruments.committed(started.elapsed(), rows, fold.records(), fold.quarantined());
+        }
+        self.after(outcome, &advance, &fold, pending).await
+    }
+
+    /// Draws the consequence of a commit's outcome.
+    async fn after(
+        &mut self,
+        outcome: Outcome,
+        advance: &Advance,
+        fold: &Fold,
+        pending: &mut Pending,
+    ) -> Result<Next, commit::Error> {
+        let verdict = match outcome {
+            Outcome::Decided(verdict) => verdict,
+            Outcome::TooLarge | Outcome::Invalid if self.is_diverting => return Err(commit::Error::Uncommittable),
+            Outcome::TooLarge | Outcome::Invalid => {
+                self.is_diverting = fold.records() <= 1;
+                self.records_max = (fold.records() / 2).max(1);
+                return Ok(Next::Again);
+            }
+        };
+        match verdict {
+            Verdict::Committed => {
+                self.held = self.held.after(advance);
+                self.advanced_at = Instant::now();
+                self.records_max = usize::MAX;
+                self.is_diverting = false;
+                self.included(fold.records().checked_sub(1).and_then(|last| pending.records().get(last)));
+                pending.committed(fold.records());
+                self.harmless = 0;
+                if *advance.to() == Position::ShardEnd {
+                    return Ok(Next::Halt(Halt::Ended(Ended::Finished(self.held.clone()))));
+                }
+                Ok(if pending.is_empty() && !pending.closed { Next::Wait } else { Next::Again })
+            }
+            Verdict::NotCommitted => Ok(Next::Again),
+            Verdict::LeaseLost => {
+                self.shared.instruments.abandoned("lease_lost");
+                Ok(Next::Halt(Halt::Ended(Ended::Lost(self.held.clone()))))
+            }
+            Verdict::DefinitionsBehind(version) => {
+                self.shared.instruments.abandoned("definitions_behind");
+                tracing::info!(shard = %self.held.shard, version, "newer definitions are running; computing the batch anew");
+                self.reload(version).await
+            }
+            Verdict::Moved(Position::ShardEnd) => Ok(Next::Halt(Halt::Ended(Ended::Finished(self.held.clone())))),
+            Verdict::Moved(position) => {
+                self.shared.instruments.abandoned("position_moved");
+                tracing::warn!(shard = %self.held.shard, %position, "the stored position is another; reading again after it");
+                self.held = self.held.moved(position);
+                Ok(Next::Halt(Halt::Reread))
+            }
+        }
+    }
+
+    /// Loads definitions at least as new as these.
+    async fn reload(&self, version: u64) -> Result<Next, commit::Error> {
+        self.shared.definitions.reload().await?;
+        let is_there = self.shared.definitions.current().version >= version;
+        if is_there { Ok(Next::Again) } else { Err(commit::Error::DefinitionsMissing(version)) }
+    }
+
+    /// The effects of all records up to `last` are visible.
+    fn included(&mut self, last: Option<&Record>) {
+        if let Some(last) = last {
+            self.watermark.committed(last.created_at);
+            self.published.send_replace(self.watermark.value());
+        }
+    }
+
+    fn provenance(&self, last: Option<&Record>, now: Timestamp) -> Provenance {
+        Provenance {
+            source: self.source.clone(),
+            sequence: last.map_or_else(String::new, |record| record.sequence_number.as_str().to_owned()),
+            at: last.map_or(now, |record| record.created_at),
+        }
+    }
+
+    /// The shard's lane. Any choice below `lanes` is right: lanes are added up when read.
+    fn lane(&self, lanes: u16) -> u16 {
+        let lanes = u32::from(lanes.max(1));
+        u16::try_from(crc32fast::hash(self.held.shard.as_str().as_bytes()) % lanes).expect("less than a u16")
+    }
+}
