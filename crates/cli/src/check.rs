@@ -1,12 +1,22 @@
 //! `tidemark check FILE`.
 
-use crate::Failure;
+use serde_json::{Value, json};
+use tidemark_domain::definition::{Invalid, Problem};
+use tidemark_runtime::definitions::{self, Error};
+use tidemark_runtime::process::Failure;
+
 use crate::command::Check;
-use crate::connection::read_definitions;
-use crate::output;
+use crate::output::{self, counted};
 
 pub(crate) fn run(options: &Check) -> Result<(), Failure> {
-    let definitions = read_definitions(&options.file)?;
+    let definitions = definitions::read(&options.file, "FILE").map_err(|error| {
+        if let Error::Invalid { problems, .. } = &error
+            && options.json
+        {
+            output::json(&in_json(problems));
+        }
+        Failure::wrong_use(error)
+    })?;
     if options.json {
         output::json(&serde_json::to_value(&definitions).expect("definitions are plain data with text keys"));
         return Ok(());
@@ -17,11 +27,17 @@ pub(crate) fn run(options: &Check) -> Result<(), Failure> {
     }
     for (name, metric) in &definitions.metrics {
         let sets: Vec<String> = metric.group_by.iter().map(ToString::to_string).collect();
-        println!("  metric {name} ({}): {} measures, grouped by {}", metric.version(), metric.measures.len(), sets.join(" "));
+        let measures = counted(metric.measures.len(), "measure");
+        println!("  metric {name} ({}): {measures}, grouped by {}", metric.version(), sets.join(" "));
         println!("    a new item writes up to {} rows, an edit twice as many", 2 * metric.group_by.len());
     }
     for name in definitions.inventories.keys() {
         println!("  inventory {name}");
     }
     Ok(())
+}
+
+fn in_json(invalid: &Invalid) -> Value {
+    let problem = |Problem { line, path, message }: &Problem| json!({ "line": line, "path": path, "message": message });
+    json!({ "problems": invalid.problems().iter().map(problem).collect::<Vec<_>>() })
 }

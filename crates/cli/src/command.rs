@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand};
 use jiff::Timestamp;
 use tidemark_domain::{Currency, MetricName, SourceName, TenantId, Zone};
 use tidemark_store::{QuarantineId, Scope};
@@ -88,7 +88,7 @@ pub(crate) struct DefinitionFile {
 pub(crate) struct Check {
     /// The definition file.
     pub(crate) file: PathBuf,
-    /// Print what the file means, as JSON.
+    /// Print what the file means, or its problems, as JSON.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -99,6 +99,7 @@ pub(crate) enum Tenant {
     Create {
         /// 1 to 64 of A-Z a-z 0-9 _ -
         id: TenantId,
+        /// A name for people.
         #[arg(long)]
         name: Option<String>,
         /// The IANA zone whose days the tenant counts in; fixed for good by the first record counted. Default: UTC.
@@ -107,6 +108,7 @@ pub(crate) enum Tenant {
         /// The currency shown by default.
         #[arg(long, value_parser = Currency::new)]
         currency: Option<Currency>,
+        /// Print JSON, for scripts.
         #[arg(long)]
         json: bool,
     },
@@ -115,12 +117,13 @@ pub(crate) enum Tenant {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Key {
     /// Create an API key and print it, this once.
+    #[command(group = ArgGroup::new("holder").required(true))]
     Create {
         /// The tenant the key is for.
-        #[arg(long, required_unless_present = "operator", conflicts_with = "operator")]
+        #[arg(long, group = "holder")]
         tenant: Option<TenantId>,
         /// Make an operator's key, of no tenant.
-        #[arg(long, conflicts_with = "scopes")]
+        #[arg(long, group = "holder", conflicts_with = "scopes")]
         operator: bool,
         /// What the key may do, separated by commas or spaces; all of a tenant's scopes by default.
         #[arg(long, value_delimiter = ',', num_args = 1..)]
@@ -131,6 +134,7 @@ pub(crate) enum Key {
         /// When the key ends, RFC 3339; never by default.
         #[arg(long)]
         expires_at: Option<Timestamp>,
+        /// Print JSON, for scripts.
         #[arg(long)]
         json: bool,
     },
@@ -138,6 +142,7 @@ pub(crate) enum Key {
 
 #[derive(Debug, Args)]
 pub(crate) struct Status {
+    /// Print JSON, for scripts.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -163,14 +168,17 @@ pub(crate) enum Quarantine {
         /// At most so many.
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
         limit: u16,
+        /// Print JSON, for scripts.
         #[arg(long)]
         json: bool,
     },
     /// Show one record with both images.
     Show {
+        /// The record's id, as `tidemark quarantine list` has it.
         id: QuarantineId,
         #[command(flatten)]
         whose: Whose,
+        /// Print JSON, for scripts.
         #[arg(long)]
         json: bool,
     },
@@ -180,11 +188,13 @@ pub(crate) enum Quarantine {
 pub(crate) enum Definitions {
     /// Show what runs, and since when.
     Show {
+        /// Print JSON, for scripts.
         #[arg(long)]
         json: bool,
     },
     /// Let a metric that the file changes count anew, from now on.
     Accept {
+        /// The metric, as the file names it.
         #[arg(value_parser = MetricName::new)]
         metric: MetricName,
         /// Say that what was counted before is given up.
@@ -194,5 +204,8 @@ pub(crate) enum Definitions {
         file: DefinitionFile,
     },
     /// Stop a metric, inventory or source that the file no longer has.
-    Remove { name: String },
+    Remove {
+        /// Its name, as `tidemark definitions show` has it.
+        name: String,
+    },
 }

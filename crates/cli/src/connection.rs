@@ -1,15 +1,13 @@
 //! How the commands other than `dev` reach Tidemark's tables.
 
-use std::path::Path;
-
-use anyhow::Context;
-use tidemark_domain::Definitions;
+use tidemark_domain::{Definitions, Running};
+use tidemark_runtime::definitions;
+use tidemark_runtime::process::Failure;
 use tidemark_runtime::settings::deployment::{CONTROL_TABLE, TABLE};
 use tidemark_runtime::settings::{Reader, Vars, parse};
 use tidemark_store::{Store, Tables};
 use tidemark_streams::Streams;
 
-use crate::Failure;
 use crate::command::DefinitionFile;
 
 /// Both halves of what Tidemark stores.
@@ -28,19 +26,17 @@ impl Connection {
         let streams = Streams::new(&config, tables.control.clone());
         Ok(Self { store: Store::new(&config, tables), streams })
     }
-}
 
-/// Reads and checks a definition file.
-pub(crate) fn read_definitions(path: &Path) -> Result<Definitions, Failure> {
-    let shown = path.display();
-    let text = std::fs::read_to_string(path).with_context(|| format!("{shown} cannot be read")).map_err(Failure::WrongUse)?;
-    Definitions::parse(&text).map_err(|invalid| Failure::WrongUse(anyhow::anyhow!("{shown} has problems:\n{invalid}")))
+    /// The running definitions.
+    pub(crate) async fn running(&self) -> Result<Running, Failure> {
+        let running = self.store.running().await?;
+        running.ok_or_else(|| Failure::failed("nothing runs yet: start tidemark-ingest with a definition file first"))
+    }
 }
 
 impl DefinitionFile {
     pub(crate) fn read(&self) -> Result<Definitions, Failure> {
-        let missing =
-            || Failure::WrongUse(anyhow::anyhow!("no definition file: give --definitions FILE, or set TIDEMARK_DEFINITIONS"));
-        read_definitions(self.path.as_deref().ok_or_else(missing)?)
+        let missing = || Failure::wrong_use("no definition file: give --definitions FILE, or set TIDEMARK_DEFINITIONS");
+        definitions::read(self.path.as_deref().ok_or_else(missing)?, "--definitions").map_err(Failure::wrong_use)
     }
 }

@@ -1,32 +1,31 @@
 //! `tidemark definitions`.
 
-use anyhow::{Context, anyhow};
 use tidemark_domain::Running;
+use tidemark_runtime::process::Failure;
 use tidemark_store::Error;
 
-use crate::Failure;
 use crate::command::Definitions;
 use crate::connection::Connection;
 use crate::output;
 
 pub(crate) async fn run(command: Definitions) -> Result<(), Failure> {
-    let connection = Connection::open().await?;
-    let running = connection.store.running().await.map_err(anyhow::Error::from)?;
-    let running = running.ok_or_else(|| anyhow!("nothing runs yet: start tidemark-ingest with a definition file first"))?;
     match command {
         Definitions::Show { json } => {
-            show(&running, json);
+            show(&Connection::open().await?.running().await?, json);
             Ok(())
         }
         Definitions::Accept { metric, file, .. } => {
             let file = file.read()?;
+            let connection = Connection::open().await?;
+            let running = connection.running().await?;
             let next = running.accept_from_now(&file, &metric, tidemark_runtime::clock::now()).map_err(Failure::wrong_use)?;
             put(&connection, &next).await?;
             println!("metric {metric} counts anew from now on, as generation {}", next.metrics[&metric].generation);
             Ok(())
         }
         Definitions::Remove { name } => {
-            let next = running.remove(&name).map_err(Failure::wrong_use)?;
+            let connection = Connection::open().await?;
+            let next = connection.running().await?.remove(&name).map_err(Failure::wrong_use)?;
             put(&connection, &next).await?;
             println!("{name} is no longer counted; its rows stay until they expire");
             Ok(())
@@ -36,11 +35,10 @@ pub(crate) async fn run(command: Definitions) -> Result<(), Failure> {
 
 async fn put(connection: &Connection, next: &Running) -> Result<(), Failure> {
     match connection.store.put_running(next).await {
-        Ok(()) => Ok(()),
-        Err(error @ Error::ConditionFailed) => {
-            Err(error).context("somebody else changed the definitions; run the command again")?
+        Err(Error::ConditionFailed) => {
+            Err(Failure::failed("somebody else changed the definitions meanwhile; run the command again"))
         }
-        Err(error) => Err(anyhow::Error::from(error).into()),
+        put => Ok(put?),
     }
 }
 

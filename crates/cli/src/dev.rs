@@ -3,28 +3,30 @@
 //! It reaches nothing but its own emulator: no AWS variable, profile or metadata service is looked at.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::IsTerminal;
 use std::net::{Ipv4Addr, SocketAddr};
-use std::path::Path;
 use std::time::Duration;
 
-use anyhow::Context;
-use tidemark_domain::{Definitions, TenantId};
+use tidemark_domain::{Definitions, TenantId, Zone};
 use tidemark_runtime::health::Health;
+use tidemark_runtime::process::Failure;
 use tidemark_runtime::settings::Vars;
-use tidemark_runtime::telemetry::{self, LogFormat};
-use tidemark_runtime::{admin, aws, clock, listen, shutdown};
+use tidemark_runtime::telemetry::{self, LogFormat, RUST_LOG};
+use tidemark_runtime::{admin, aws, clock, definitions, listen, shutdown};
 use tidemark_store::{Holder, NewKey, Scope, Store, Tables, Tenant};
 use tidemark_streams::{Start, Streams};
-use tokio::task::JoinSet;
+use tokio::net::TcpListener;
+use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::Failure;
 use crate::command::Dev;
-use crate::connection::{Connection, read_definitions};
+use crate::connection::Connection;
 use crate::init::{create_sources, create_tables};
+use crate::progress::Progress;
 
 mod banner;
 mod emulator;
+mod example;
 mod sample;
 
 use banner::Banner;
@@ -33,24 +35,21 @@ use emulator::Emulator;
 const RETAIL: &str = include_str!("../../../definitions/retail.yaml");
 /// Nobody shares the leases of a dev process, so a killed one's need not be waited for long.
 const LEASE_TTL: Duration = Duration::from_secs(2);
+/// What is logged on a terminal unless RUST_LOG says otherwise.
+const QUIET: &str = "warn,dynoxide=error,opentelemetry=error,opentelemetry_sdk=error";
 const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
 
 pub(crate) async fn run(options: Dev) -> Result<(), Failure> {
-    let definitions = match &options.definitions {
+    let file = match &options.definitions {
         None => Definitions::parse(RETAIL).expect("the built-in definitions are tested"),
-        Some(path) => read_definitions(path)?,
+        Some(path) => definitions::read(path, "--definitions").map_err(Failure::wrong_use)?,
     };
-    let stop = shutdown::on_signal().context("signals cannot be handled")?;
-    // Logs of a quiet run would drown the banner; RUST_LOG asks for them.
-    let telemetry = telemetry::init("tidemark-dev", LogFormat::of_stderr(), &Vars::from_process());
-    let api_listener = listen::listen(loopback(options.port), "--port").await.map_err(anyhow::Error::from)?;
-    let admin_listener = listen::listen(loopback(0), "the admin port").await.map_err(anyhow::Error::from)?;
-    let emulator_listener =
-        listen::listen(loopback(options.dynamodb_port), "--dynamodb-port").await.map_err(anyhow::Error::from)?;
-
-    let address = |listener: &tokio::net::TcpListener| listener.local_addr().map(|address| format!("http://{address}"));
-    let api_url = address(&api_listener).context("the API's address")?;
-    let admin_url = address(&admin_listener).context("the admin port's address")?;
+    let stop = shutdown::on_signal()?;
+    let telemetry = telemetry::init("tidemark-dev", LogFormat::of_stderr(), &log_settings());
+    let api_listener = listen::listen(loopback(options.port), "--port").await?;
+    let admin_listener = listen::listen(loopback(0), "the admin port").await?;
+    let emulator_listener = listen::listen(loopback(options.dynamodb_port), "--dynamodb-port").await?;
+    let (api_url, admin_url) = (url_of(&api_listener)?, url_of(&admin_listener)?);
 
     let mut tasks = JoinSet::new();
     let emulator = Emulator::start(options.data_dir.as_deref(), emulator_listener, &mut tasks)?;
@@ -58,50 +57,39 @@ pub(crate) async fn run(options: Dev) -> Result<(), Failure> {
     let tables = Tables { data: "tidemark".to_owned(), control: "tidemark-control".to_owned() };
     let connection =
         Connection { store: Store::new(&config, tables.clone()), streams: Streams::new(&config, tables.control.clone()) };
-    create_tables(&connection, &mut |line| tracing::debug!("{line}")).await?;
-    create_sources(&connection, &definitions, &mut |line| tracing::debug!("{line}")).await?;
-    let keys = create_keys(&connection.store, &definitions).await?;
+    create_tables(&connection, Progress::Silent).await?;
+    create_sources(&connection, &file, Progress::Silent).await?;
+    let keys = create_keys(&connection.store, &file).await?;
     let operator_key = create_key(&connection.store, Holder::Operator).await?;
 
     let health = Health::starting();
-    let settings = ingest_settings(tables.clone());
-    let ingest = tidemark_ingest::Ingest::start(&config, &settings, &definitions).await.map_err(anyhow::Error::from)?;
-    let api_settings = tidemark_api::Settings { api_addr: loopback(options.port), ..api_settings(tables) };
-    let api = tidemark_api::Api::start(&config, &api_settings, &definitions).await.map_err(anyhow::Error::from)?;
-
+    let ingest = tidemark_ingest::Ingest::start(&config, &ingest_settings(tables.clone()), &file).await?;
+    let api = tidemark_api::Api::start(&config, &api_settings(tables), &file).await?;
     let services = stop.child_token();
-    let mut workloads = JoinSet::new();
-    workloads.spawn({
-        let (health, stop) = (health.clone(), services.clone());
-        async move {
-            ingest.run(health, stop).await;
-            Ok(())
-        }
-    });
-    workloads.spawn({
-        let stop = services.clone();
-        async move { api.serve(api_listener, stop).await.context("the API ended") }
-    });
+    let mut workloads: JoinSet<Result<(), Failure>> = JoinSet::new();
+    workloads.spawn(worker(ingest, health.clone(), services.clone()));
+    let serving = services.clone();
+    workloads.spawn(async move { Ok(api.serve(api_listener, serving).await?) });
     tasks.spawn(admin::serve(admin_listener, health.clone(), telemetry.registry().clone(), CancellationToken::new()));
     tokio::select! {
         () = health.until_ready() => {}
         () = services.cancelled() => {}
-        Some(ended) = workloads.join_next() => return Err(ended_early(ended).into()),
+        Some(ended) = workloads.join_next() => return Err(ended_early(ended)),
     }
     let banner = Banner { api_url, admin_url, dynamodb_url: emulator.url().to_owned(), keys, operator_key };
     if options.json {
         banner.print_json()
     } else {
-        banner.print(&definitions, options.no_sample_data)
+        banner.print(&file, Zone::utc().date_of(clock::now()))
     }
     if !options.no_sample_data {
-        tasks.spawn(sample::write(emulator.database(), definitions, services.clone()));
+        tasks.spawn(sample::write(emulator.database(), file, services.clone()));
     }
     let mut result = Ok(());
     while let Some(ended) = workloads.join_next().await {
         if !services.is_cancelled() {
             services.cancel();
-            result = Err(Failure::from(ended_early(ended)));
+            result = Err(ended_early(ended));
         }
     }
     // The emulator goes last: the worker has released its shards, and a database on disk is whole at any moment.
@@ -109,12 +97,27 @@ pub(crate) async fn run(options: Dev) -> Result<(), Failure> {
     result
 }
 
-fn ended_early(ended: Result<anyhow::Result<()>, tokio::task::JoinError>) -> anyhow::Error {
+/// On a terminal the banner is what a newcomer needs to see, not the log.
+fn log_settings() -> Vars {
+    let vars = Vars::from_process();
+    if std::io::stderr().is_terminal() { vars.or(RUST_LOG.name, QUIET) } else { vars }
+}
+
+async fn worker(ingest: tidemark_ingest::Ingest, health: Health, stop: CancellationToken) -> Result<(), Failure> {
+    ingest.run(health, stop).await;
+    Ok(())
+}
+
+fn ended_early(ended: Result<Result<(), Failure>, JoinError>) -> Failure {
     match ended {
-        Ok(Ok(())) => anyhow::anyhow!("a workload ended by itself"),
-        Ok(Err(error)) => error,
-        Err(panicked) => anyhow::Error::from(panicked).context("a workload panicked"),
+        Ok(Ok(())) => Failure::failed("a workload ended by itself"),
+        Ok(Err(failure)) => failure,
+        Err(panicked) => panicked.into(),
     }
+}
+
+fn url_of(listener: &TcpListener) -> std::io::Result<String> {
+    Ok(format!("http://{}", listener.local_addr()?))
 }
 
 fn loopback(port: u16) -> SocketAddr {
@@ -144,7 +147,7 @@ fn api_settings(tables: Tables) -> tidemark_api::Settings {
 }
 
 /// A key for every tenant that the definitions name, and for the sample tenants.
-async fn create_keys(store: &Store, definitions: &Definitions) -> anyhow::Result<BTreeMap<TenantId, String>> {
+async fn create_keys(store: &Store, definitions: &Definitions) -> Result<BTreeMap<TenantId, String>, Failure> {
     use tidemark_domain::definition::TenantRule;
     let named = definitions.sources.values().filter_map(|source| match &source.tenant {
         TenantRule::Constant(tenant) => Some(tenant.clone()),
@@ -159,20 +162,13 @@ async fn create_keys(store: &Store, definitions: &Definitions) -> anyhow::Result
     Ok(keys)
 }
 
-async fn create_key(store: &Store, holder: Holder) -> anyhow::Result<String> {
+async fn create_key(store: &Store, holder: Holder) -> Result<String, Failure> {
     use secrecy::ExposeSecret;
     let scopes = match holder {
         Holder::Operator => [Scope::Operator].into(),
         Holder::Tenant(_) => Scope::of_tenants(),
     };
     let new = NewKey { holder, scopes, name: Some("dev".to_owned()), expires_at: None };
-    let issued = store.create_key(&new, clock::now()).await.context("a key cannot be made")?;
+    let issued = store.create_key(&new, clock::now()).await?;
     Ok(issued.key.expose_secret().to_owned())
-}
-
-/// Opens the database of a data directory, which is made if it is not there.
-fn database_file(directory: &Path) -> anyhow::Result<String> {
-    std::fs::create_dir_all(directory).with_context(|| format!("--data-dir {} cannot be made", directory.display()))?;
-    let file = directory.join("dynamodb.sqlite");
-    file.into_os_string().into_string().map_err(|_| anyhow::anyhow!("--data-dir is no text"))
 }

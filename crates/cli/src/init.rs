@@ -1,29 +1,30 @@
 //! `tidemark init`.
 
-use anyhow::Context;
 use tidemark_domain::Definitions;
+use tidemark_runtime::process::Failure;
 
-use crate::Failure;
 use crate::command::Init;
 use crate::connection::Connection;
+use crate::progress::Progress;
 
 pub(crate) async fn run(options: Init) -> Result<(), Failure> {
     let definitions = if options.with_sources { Some(options.file.read()?) } else { None };
     let connection = Connection::open().await?;
-    create_tables(&connection, &mut |line| println!("{line}")).await?;
+    create_tables(&connection, Progress::Shown).await?;
     if let Some(definitions) = definitions {
-        create_sources(&connection, &definitions, &mut |line| println!("{line}")).await?;
+        create_sources(&connection, &definitions, Progress::Shown).await?;
     }
     Ok(())
 }
 
-/// Creates Tidemark's own tables, telling each as it is done.
-pub(crate) async fn create_tables(connection: &Connection, tell: &mut dyn FnMut(String)) -> anyhow::Result<()> {
-    let tables = connection.store.tables().clone();
-    let created = connection.store.create_data_table().await?;
-    told(tell, &tables.data, created.is_new, created.warnings);
-    let created = connection.streams.create_control_table().await?;
-    told(tell, &tables.control, created.is_new, created.warnings);
+/// Creates Tidemark's own tables.
+pub(crate) async fn create_tables(connection: &Connection, progress: Progress) -> Result<(), Failure> {
+    let Connection { store, streams } = connection;
+    let tables = store.tables();
+    let created = progress.of_table(&tables.data, Box::pin(store.create_data_table())).await?;
+    progress.table_is_there(&tables.data, created.is_new, &created.warnings);
+    let created = progress.of_table(&tables.control, Box::pin(streams.create_control_table())).await?;
+    progress.table_is_there(&tables.control, created.is_new, &created.warnings);
     Ok(())
 }
 
@@ -31,23 +32,17 @@ pub(crate) async fn create_tables(connection: &Connection, tell: &mut dyn FnMut(
 pub(crate) async fn create_sources(
     connection: &Connection,
     definitions: &Definitions,
-    tell: &mut dyn FnMut(String),
-) -> anyhow::Result<()> {
+    progress: Progress,
+) -> Result<(), Failure> {
     for (name, source) in &definitions.sources {
+        let table = &source.table;
         let Some(key) = &source.key else {
-            tell(format!("source {name}: has no `key`, so table {} is left to you", source.table));
+            progress.say(&format!("table {table}: left to you, for source {name} has no `key`"));
             continue;
         };
-        let created = connection.streams.create_source_table(&source.table, &key.partition, key.sort.as_deref()).await;
-        let created = created.with_context(|| format!("source {name}"))?;
-        told(tell, &source.table, created.is_new, created.warnings);
+        let creating = connection.streams.create_source_table(table, &key.partition, key.sort.as_deref());
+        let created = progress.of_table(table, Box::pin(creating)).await?;
+        progress.table_is_there(table, created.is_new, &created.warnings);
     }
     Ok(())
-}
-
-fn told(tell: &mut dyn FnMut(String), table: &str, new: bool, warnings: Vec<String>) {
-    tell(format!("table {table}: {}", if new { "created" } else { "is there already" }));
-    for warning in warnings {
-        tell(format!("warning: {warning}"));
-    }
 }

@@ -2,20 +2,19 @@
 
 use secrecy::ExposeSecret;
 use serde_json::json;
+use tidemark_runtime::process::Failure;
 use tidemark_store::{Holder, NewKey, Scope, Tenant};
 
-use crate::Failure;
 use crate::command::Key;
 use crate::connection::Connection;
 use crate::output;
 
 pub(crate) async fn run(command: Key) -> Result<(), Failure> {
     let Key::Create { tenant, scopes, name, expires_at, json, .. } = command;
-    let connection = Connection::open().await?;
     let (holder, scopes) = match tenant {
         None => (Holder::Operator, [Scope::Operator].into()),
         Some(_) if scopes.contains(&Scope::Operator) => {
-            return Err(Failure::WrongUse(anyhow::anyhow!("an operator's key is of no tenant: use --operator")));
+            return Err(Failure::wrong_use("an operator's key is of no tenant: use --operator instead of --tenant"));
         }
         Some(tenant) => {
             let scopes = if scopes.is_empty() { Scope::of_tenants() } else { scopes.into_iter().collect() };
@@ -23,7 +22,8 @@ pub(crate) async fn run(command: Key) -> Result<(), Failure> {
         }
     };
     let new = NewKey { holder, scopes, name, expires_at };
-    let issued = connection.store.create_key(&new, tidemark_runtime::clock::now()).await.map_err(anyhow::Error::from)?;
+    let connection = Connection::open().await?;
+    let issued = connection.store.create_key(&new, tidemark_runtime::clock::now()).await?;
     let key = issued.key.expose_secret();
     if json {
         output::json(&json!({ "id": issued.id, "key": key }));

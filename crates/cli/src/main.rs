@@ -8,6 +8,7 @@ mod dev;
 mod init;
 mod key;
 mod output;
+mod progress;
 mod quarantine;
 mod status;
 mod tenant;
@@ -15,30 +16,18 @@ mod tenant;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tidemark_runtime::process::{self, Failure};
 
 use crate::command::{Command, Tidemark};
-
-/// What a command's end means to a shell.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum Failure {
-    /// The command was right, and failed.
-    #[error(transparent)]
-    Failed(#[from] anyhow::Error),
-    /// The command or its input is wrong; trying again without changing them is of no use.
-    #[error("{0:#}")]
-    WrongUse(anyhow::Error),
-}
-
-impl Failure {
-    pub(crate) fn wrong_use(error: impl Into<anyhow::Error>) -> Self {
-        Self::WrongUse(error.into())
-    }
-}
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let Tidemark { command } = Tidemark::parse();
-    let ended = match command {
+    process::exit_code(Box::pin(run(command)).await)
+}
+
+async fn run(command: Command) -> Result<(), Failure> {
+    match command {
         Command::Dev(options) => Box::pin(dev::run(options)).await,
         Command::Init(options) => init::run(options).await,
         Command::Check(options) => check::run(&options),
@@ -47,16 +36,5 @@ async fn main() -> ExitCode {
         Command::Status(options) => status::run(options).await,
         Command::Quarantine(command) => quarantine::run(command).await,
         Command::Definitions(command) => definitions::run(command).await,
-    };
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(Failure::Failed(error)) => {
-            eprintln!("error: {error:#}");
-            ExitCode::from(1)
-        }
-        Err(Failure::WrongUse(error)) => {
-            eprintln!("error: {error:#}");
-            ExitCode::from(2)
-        }
     }
 }

@@ -7,6 +7,11 @@ pub(crate) fn json(value: &Value) {
     println!("{value:#}");
 }
 
+/// A number of things, such as `1 shard` and `2 shards`.
+pub(crate) fn counted(count: usize, thing: &str) -> String {
+    format!("{count} {thing}{}", if count == 1 { "" } else { "s" })
+}
+
 /// Prints rows in columns, each as wide as its widest cell.
 pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) {
     let mut widths: Vec<usize> = header.iter().map(|cell| cell.chars().count()).collect();

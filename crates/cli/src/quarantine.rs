@@ -1,9 +1,9 @@
 //! `tidemark quarantine`.
 
 use serde_json::{Value, json};
+use tidemark_runtime::process::Failure;
 use tidemark_store::{QuarantineQuery, Quarantined, StoredImage};
 
-use crate::Failure;
 use crate::command::{Quarantine, Whose};
 use crate::connection::Connection;
 use crate::output;
@@ -13,8 +13,8 @@ pub(crate) async fn run(command: Quarantine) -> Result<(), Failure> {
     match command {
         Quarantine::List { whose, limit, json } => list(&connection, whose, limit, json).await,
         Quarantine::Show { id, whose, json } => {
-            let found = connection.store.quarantined_record_of(&whose.named(), &id).await.map_err(anyhow::Error::from)?;
-            let record = found.ok_or_else(|| anyhow::anyhow!("no record {id} here; records are kept 30 days"))?;
+            let found = connection.store.quarantined_record_of(&whose.named(), &id).await?;
+            let record = found.ok_or_else(|| Failure::failed(format!("no record {id} here; records are kept 30 days")))?;
             show(&record, json);
             Ok(())
         }
@@ -23,7 +23,7 @@ pub(crate) async fn run(command: Quarantine) -> Result<(), Failure> {
 
 async fn list(connection: &Connection, whose: Whose, limit: u16, json: bool) -> Result<(), Failure> {
     let query = QuarantineQuery { after: None, limit: usize::from(limit), now: tidemark_runtime::clock::now() };
-    let page = connection.store.quarantined_of(&whose.named(), &query).await.map_err(anyhow::Error::from)?;
+    let page = connection.store.quarantined_of(&whose.named(), &query).await?;
     if json {
         output::json(&json!({ "data": page.records.iter().map(in_json).collect::<Vec<_>>(), "more": page.more }));
         return Ok(());

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::anyhow;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tidemark_domain::SourceName;
 use tidemark_domain::definition::Source;
+use tidemark_runtime::process::Failure;
 use tidemark_streams::{ShardState, StreamStatus};
 
-use crate::Failure;
 use crate::command::Status;
 use crate::connection::Connection;
 use crate::output;
@@ -37,9 +36,8 @@ pub(crate) async fn run(options: Status) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn gather(connection: &Connection) -> anyhow::Result<Vec<SourceStatus>> {
-    let running = connection.store.running().await?;
-    let running = running.ok_or_else(|| anyhow!("nothing runs yet: start tidemark-ingest with a definition file first"))?;
+async fn gather(connection: &Connection) -> Result<Vec<SourceStatus>, Failure> {
+    let running = connection.running().await?;
     let counts = connection.store.quarantine_counts_of_sources().await?;
     let mut sources = Vec::new();
     for (name, Source { table, .. }) in running.sources {
@@ -84,14 +82,16 @@ impl SourceStatus {
             println!("    gap in {} after {}: {} ({})", gap.shard, gap.position, gap.reason.as_str(), gap.detected_at);
         }
         for (state, count) in by_state(stream) {
-            println!("  {count} shards {state}");
+            println!("  shards       {count} {state}");
         }
-        let unfinished = stream.shards.iter().filter(|shard| shard.state == ShardState::Active);
+        let unfinished: Vec<_> = stream.shards.iter().filter(|shard| shard.state == ShardState::Active).collect();
         let row = |shard: &tidemark_streams::ShardStatus| {
             let owner = shard.owner.as_ref().map_or("nobody", |owner| owner.as_str());
             vec![format!("    {}", shard.shard), owner.to_owned(), shard.position.to_string()]
         };
-        output::table(&["    shard", "owner", "position"], &unfinished.map(row).collect::<Vec<_>>());
+        if !unfinished.is_empty() {
+            output::table(&["    shard", "owner", "position"], &unfinished.into_iter().map(row).collect::<Vec<_>>());
+        }
     }
 
     fn in_json(&self, now: Timestamp) -> Value {

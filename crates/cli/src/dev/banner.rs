@@ -2,8 +2,15 @@
 
 use std::collections::BTreeMap;
 
+use jiff::civil::Date;
 use serde_json::json;
 use tidemark_domain::{Definitions, TenantId};
+
+use super::example::Example;
+
+/// The parts of a signed request that the embedded DynamoDB asks for. It verifies none of them.
+const SIGNATURE: &str =
+    "-H 'X-Amz-Date: any' -H 'Authorization: AWS4-HMAC-SHA256 Credential=any, SignedHeaders=any, Signature=any'";
 
 /// Addresses and keys of a running dev process.
 pub(crate) struct Banner {
@@ -29,39 +36,48 @@ impl Banner {
     }
 
     /// For people: lines to paste.
-    pub(crate) fn print(&self, definitions: &Definitions, is_quiet: bool) {
+    pub(crate) fn print(&self, definitions: &Definitions, today: Date) {
         let Self { api_url, admin_url, dynamodb_url, keys, operator_key } = self;
         println!("Tidemark is running. Ctrl-C stops it.\n");
-        println!("  API       {api_url}   (read it at {api_url}/docs)");
-        println!("  DynamoDB  {dynamodb_url}   (for the AWS CLI: --endpoint-url, any credentials, any region)");
-        println!("  probes    {admin_url}/readyz and /metrics\n");
+        println!("  API       {api_url}/docs");
+        println!("  DynamoDB  {dynamodb_url} (any region, any credentials)");
+        println!("  Probes    {admin_url}/readyz, {admin_url}/metrics\n");
+        let width = keys.keys().map(|tenant| tenant.as_str().len()).max().unwrap_or(0).max("operator".len());
         for (tenant, key) in keys {
-            println!("  key of tenant {tenant}: {key}");
+            println!("  Key of {:width$}  {key}", tenant.as_str());
         }
-        println!("  key of an operator: {operator_key}\n");
-        let (Some(metric), Some((tenant, key))) = (definitions.metrics.keys().next(), self.first_key()) else { return };
-        println!("Ask for the numbers of tenant {tenant}:\n");
-        println!("  KEY={key}");
-        println!("  curl -H \"Authorization: Bearer $KEY\" '{api_url}/v1/metrics/{metric}/values'");
-        if let Some(dimension) = definitions.metrics[metric].group_by.iter().find_map(|set| {
-            let mut dimensions = set.dimensions();
-            dimensions.next().filter(|_| dimensions.len() == 0)
-        }) {
-            println!("  curl -H \"Authorization: Bearer $KEY\" '{api_url}/v1/metrics/{metric}/values?group_by={dimension}'");
-        }
-        println!("  curl -H \"Authorization: Bearer $KEY\" '{api_url}/v1/status'\n");
-        if is_quiet {
-            println!("Nothing is written by itself. Put an item into a source table and ask again:\n");
-        } else {
-            println!("Sample orders keep coming. Or put one of your own:\n");
-        }
-        for source in definitions.sources.values() {
-            println!("  table {}", source.table);
-        }
+        println!("  Key of {:width$}  {operator_key}", "operator");
+        let Some((tenant, key)) = self.shown_key() else { return };
+        let Some(Example { metric, dimension, put }) = Example::of(definitions, tenant, today) else { return };
+        let group_by = dimension.map(|dimension| format!("?group_by={dimension}")).unwrap_or_default();
+        println!("\nToday's numbers of {tenant}:\n");
+        println!("  curl '{api_url}/v1/metrics/{metric}/values{group_by}' -H 'Authorization: Bearer {key}'\n");
+        let Some(put) = put else { return };
+        println!("Write an item of your own and ask again; change its numbers, write it again, and ask again:\n");
+        println!(
+            "  curl {dynamodb_url} -H 'X-Amz-Target: DynamoDB_20120810.PutItem' -H 'Content-Type: application/x-amz-json-1.0' \\"
+        );
+        println!("    {SIGNATURE} \\");
+        println!("    -d {}\n", quoted(&put.to_string()));
     }
 
-    fn first_key(&self) -> Option<(&TenantId, &String)> {
+    fn shown_key(&self) -> Option<(&TenantId, &String)> {
         let demo = self.keys.iter().find(|(tenant, _)| tenant.as_str() == "demo");
         demo.or_else(|| self.keys.iter().next())
+    }
+}
+
+/// A text as one word of a shell's command line.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quote_inside_a_text_ends_no_word() {
+        assert_eq!(quoted("a'b"), r"'a'\''b'");
     }
 }

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use anyhow::{Context, anyhow};
 use dynoxide::Database;
+use tidemark_runtime::process::Failure;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
@@ -15,13 +15,13 @@ pub(crate) struct Emulator {
 
 impl Emulator {
     /// Opens the database and serves it until its task is stopped.
-    pub(crate) fn start(data_dir: Option<&Path>, listener: TcpListener, tasks: &mut JoinSet<()>) -> anyhow::Result<Self> {
+    pub(crate) fn start(data_dir: Option<&Path>, listener: TcpListener, tasks: &mut JoinSet<()>) -> Result<Self, Failure> {
         let database = match data_dir {
             None => Database::memory(),
-            Some(directory) => Database::new(&super::database_file(directory)?),
+            Some(directory) => Database::new(&file_in(directory)?),
         };
-        let database = database.map_err(|error| anyhow!("the embedded database cannot be opened: {error}"))?;
-        let url = format!("http://{}", listener.local_addr().context("the emulator's address")?);
+        let database = database.map_err(|error| Failure::failed(format!("the embedded database cannot be opened: {error}")))?;
+        let url = format!("http://{}", listener.local_addr()?);
         tasks.spawn(dynoxide::server::serve_on(listener, database.clone()));
         Ok(Self { database, url })
     }
@@ -33,4 +33,12 @@ impl Emulator {
     pub(crate) fn database(&self) -> Database {
         self.database.clone()
     }
+}
+
+/// The database file of a data directory, which is made if it is not there.
+fn file_in(directory: &Path) -> Result<String, Failure> {
+    let shown = directory.display();
+    std::fs::create_dir_all(directory).map_err(|error| Failure::failed(format!("--data-dir {shown} cannot be made: {error}")))?;
+    let file = directory.join("dynamodb.sqlite").into_os_string().into_string();
+    file.map_err(|_| Failure::wrong_use(format!("--data-dir {shown}: the embedded database takes only names in UTF-8")))
 }

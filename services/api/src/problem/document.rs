@@ -47,7 +47,8 @@ pub(crate) fn components() -> Vec<(&'static str, Response)> {
         (
             "BadRequest",
             problem(
-                "Parameters that cannot be read: `unknown_parameter`, `duplicate_parameter`, `invalid_value`, `invalid_cursor`.",
+                "Parameters that cannot be read: `unknown_parameter`, `duplicate_parameter`, `invalid_value`, `invalid_cursor`; or \
+                 an address that cannot: `bad_request`.",
             )
             .build(),
         ),

@@ -89,6 +89,16 @@ pub(crate) enum Compare {
     PreviousYear,
 }
 
+impl Order {
+    /// The measure whose value decides, if one does.
+    pub(crate) fn measure(&self) -> Option<&MeasureName> {
+        match self {
+            Self::Key => None,
+            Self::Measure { name, .. } => Some(name),
+        }
+    }
+}
+
 impl Ask {
     /// # Errors
     /// Everything that is wrong with the parameters, at once.

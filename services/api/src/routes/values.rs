@@ -138,7 +138,9 @@ impl Question<'_> {
     /// Adds the reasons that lie in this question rather than in the source.
     fn judged(&self, freshness: Freshness, gathered: &Gathered) -> Freshness {
         let later: Option<Timestamp> = self.metric.set_since(&self.plan.set);
-        let later = later.or_else(|| self.ask.measures.iter().find_map(|measure| self.metric.measure_since(measure)));
+        // The measure that rows are ordered by decides which of them are shown.
+        let mut measures = self.ask.measures.iter().chain(self.ask.order.measure());
+        let later = later.or_else(|| measures.find_map(|measure| self.metric.measure_since(measure)));
         let broken = gathered.current.iter().chain(&gathered.previous).any(|row| row.broken);
         freshness.because(Reason::Definitions, later.is_some()).because(Reason::BrokenRow, broken)
     }

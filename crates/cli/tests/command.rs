@@ -1,0 +1,123 @@
+//! `tidemark` as a process, as far as it comes without DynamoDB.
+//!
+//! `cargo test --workspace` builds this package's binary because this test is here.
+
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+fn tidemark(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_tidemark")).args(arguments).env_clear().output().expect("it can be run")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).expect("text")
+}
+
+/// A file with the given text, for as long as the test runs.
+fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("definitions.yaml");
+    std::fs::write(&path, text).expect("written");
+    (folder, path)
+}
+
+fn shipped(name: &str) -> String {
+    format!("{}/../../definitions/{name}", env!("CARGO_MANIFEST_DIR"))
+}
+
+const BAD: &str = "\
+sources:
+  orders:
+    tabel: Orders
+    tenant: { constant: demo }
+metrics:
+  sales: { source: order, time: at, measures: { n: { count: true } }, group_by: [[itm]] }
+";
+
+#[test]
+fn help_lists_every_command_and_each_has_its_own() {
+    let help = text(&tidemark(&["--help"]).stdout);
+    let commands = ["dev", "init", "check", "tenant create", "key create", "status", "quarantine list", "quarantine show"];
+    for command in commands.into_iter().chain(["definitions show", "definitions accept", "definitions remove"]) {
+        let words: Vec<&str> = command.split(' ').collect();
+        assert!(help.contains(&format!("\n  {} ", words[0])), "{command}: {help}");
+        let own = tidemark(&[&words[..], &["--help"]].concat());
+        assert_eq!(own.status.code(), Some(0), "{command}");
+        assert!(text(&own.stdout).contains(&format!("Usage: tidemark {command}")), "{command}");
+    }
+}
+
+#[test]
+fn version_is_the_packages() {
+    assert_eq!(text(&tidemark(&["--version"]).stdout), format!("tidemark {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn bad_usage_is_told_and_exits_2() {
+    for (arguments, told) in [
+        (&["serve"][..], "unrecognized subcommand 'serve'"),
+        (&["key", "create"], "<--tenant <TENANT>|--operator>"),
+        (&["key", "create", "--operator", "--tenant", "acme"], "cannot be used with"),
+        (&["key", "create", "--tenant", "acme", "--scopes", "metrics:write"], "`metrics:write` is no scope"),
+        (&["key", "create", "--tenant", "acme", "--scopes", "operator"], "use --operator"),
+        (&["tenant", "create", "a b"], "invalid value 'a b'"),
+        (&["tenant", "create", "acme", "--time-zone", "Mars/Olympus"], "invalid value 'Mars/Olympus'"),
+        (&["quarantine", "list"], "<--tenant <TENANT>|--source <SOURCE>>"),
+        (&["definitions", "accept", "sales"], "--from-now"),
+        (&["init", "--with-sources"], "TIDEMARK_DEFINITIONS"),
+        (&["dev", "--port", "70000"], "invalid value '70000'"),
+    ] {
+        let output = tidemark(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(text(&output.stderr).contains(told), "{arguments:?}: {}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn the_shipped_definitions_are_fine() {
+    for name in ["retail.yaml", "orders-by-item.yaml"] {
+        let output = tidemark(&["check", &shipped(name)]);
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        assert!(text(&output.stdout).contains("metric sales ("), "{}", text(&output.stdout));
+    }
+    let output = tidemark(&["check", "--json", &shipped("retail.yaml")]);
+    let meaning: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(meaning["sources"]["stock"]["table"], "Stock");
+}
+
+#[test]
+fn check_tells_every_problem_with_its_line_and_exits_2() {
+    let (_folder, path) = file(BAD);
+    let path = path.to_str().expect("text");
+    let output = tidemark(&["check", path]);
+    assert_eq!(output.status.code(), Some(2));
+    let told = text(&output.stderr);
+    for problem in
+        ["line 3: sources.orders: unknown field `tabel`; allowed: table,", "line 6: metrics.sales.source: ", "line 6: "]
+    {
+        assert!(told.contains(problem), "{problem}: {told}");
+    }
+    assert!(told.starts_with(&format!("error: {path} has problems:\n")), "{told}");
+
+    let output = tidemark(&["check", "--json", path]);
+    assert_eq!(output.status.code(), Some(2));
+    let problems: serde_json::Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    assert_eq!(problems["problems"].as_array().map(Vec::len), Some(told.lines().count() - 1), "{problems:#}");
+}
+
+#[test]
+fn a_definition_file_that_is_missing_or_bad_stops_every_command_that_needs_one() {
+    let (_folder, path) = file(BAD);
+    let path = path.to_str().expect("text");
+    for command in [&["dev"][..], &["init", "--with-sources"], &["definitions", "accept", "sales", "--from-now"]] {
+        let output = tidemark(&[command, &["--definitions", "no/such.yaml"]].concat());
+        assert_eq!(output.status.code(), Some(2), "{command:?}");
+        assert_eq!(
+            text(&output.stderr),
+            "error: --definitions: the definition file no/such.yaml cannot be read: No such file or directory (os error 2)\n"
+        );
+        let output = tidemark(&[command, &["--definitions", path]].concat());
+        assert_eq!(output.status.code(), Some(2), "{command:?}");
+        assert!(text(&output.stderr).contains("\nline 3: "), "{}", text(&output.stderr));
+    }
+}
