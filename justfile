@@ -15,6 +15,10 @@ test:
 test-local:
     tests/dynamodb-local.sh cargo test --workspace --test '*'
 
+# One schedule of the seeded simulation again, by the seed a failed run printed
+sim seed:
+    TIDEMARK_SIM_SEED={{ seed }} cargo test -p tidemark-tests --test sim -- --nocapture
+
 # Formatting, lints, documentation, dependencies
 check:
     .ci/check

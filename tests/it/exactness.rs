@@ -15,7 +15,7 @@ use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
 use tidemark_domain::{Running, SourceName};
-use tidemark_ingest::{Committer, Effects, Fold, Instruments, Outcome, Zones};
+use tidemark_ingest::{Committer, Effects, Fold, FullRows, Instruments, Outcome, Zones};
 use tidemark_runtime::clock;
 use tidemark_store::{Provenance, Store};
 use tidemark_streams::{HeldShard, Position, Record, ShardReader, SourceStream, Start, Streams, Verdict, Worker, WorkerConfig};
@@ -262,7 +262,7 @@ impl Schedule {
             Request::Conflict => front.fault(call, When::Nth(1), Fault::TransactionConflict),
             Request::StolenMeanwhile => self.steal((index + 1) % WORKERS).await,
         }
-        let outcome = self.committer.commit(&held, &advance, writes, &from).await.unwrap();
+        let outcome = self.committer.commit(&advance, writes, &from, FullRows::Split).await.unwrap();
         match outcome {
             _ if matches!(request, Request::CrashAfter) => self.processes[index] = self.new_process().await,
             Outcome::Decided(Verdict::Committed) if matches!(request, Request::Forgotten) => {}

@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used, reason = "in a test an unwrap is an assertion; clippy.toml allows it in test functions only")]
 
+mod api;
 mod counting;
 mod exactness;
 mod precision;
+mod processes;
 mod quarantine;
 mod rollouts;
+mod stream_front;
 mod tidy;
+mod wire;
 mod world_self;

@@ -47,7 +47,18 @@ impl Deployment {
     /// # Panics
     /// When they cannot be created, or the definitions are bad.
     pub async fn start(definitions: &str) -> Self {
-        let world = World::start().await;
+        Self::start_in(World::start().await, definitions).await
+    }
+
+    /// Creates all tables in a world whose streams begin with so many shards; see [`World::shards`].
+    ///
+    /// # Panics
+    /// As [`start`](Self::start) does.
+    pub async fn start_with_shards(definitions: &str, shards: usize) -> Self {
+        Self::start_in(World::start_with_shards(shards).await, definitions).await
+    }
+
+    async fn start_in(world: World, definitions: &str) -> Self {
         let definitions = Definitions::parse(definitions).unwrap_or_else(|invalid| panic!("{invalid}"));
         let direct = world.direct_config();
         let store = Store::new(&direct, tables());

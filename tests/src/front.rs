@@ -1,7 +1,7 @@
 //! The front: an HTTP proxy before the emulator that counts calls and injects faults.
 //!
 //! It knows a call by its `X-Amz-Target` header and otherwise passes bytes through unchanged. `fault.rs` decides what happens to a
-//! call, `proxy.rs` makes it happen.
+//! call, `proxy.rs` makes it happen. Where a stream front is given, that answers the streams' calls in place of the emulator.
 
 mod fault;
 mod proxy;
@@ -12,6 +12,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use crate::stream_front::StreamFront;
 use fault::Script;
 pub use fault::{Fault, When};
 
@@ -26,14 +27,18 @@ pub struct Front {
 }
 
 impl Front {
-    /// Starts a front before the server at `upstream`, a plain `http://` URL.
+    /// Starts a front before the server at `upstream`, a plain `http://` URL, whose streams `streams` serves if it is given.
     ///
     /// # Errors
     /// When it cannot listen, or the URL is none.
-    pub(crate) async fn start(upstream: &str, servers: &mut JoinSet<()>) -> anyhow::Result<Self> {
+    pub(crate) async fn start(
+        upstream: &str,
+        streams: Option<Arc<StreamFront>>,
+        servers: &mut JoinSet<()>,
+    ) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let front = Self { address: listener.local_addr()?, script: Arc::default() };
-        let upstream = proxy::Upstream::new(upstream)?;
+        let upstream = proxy::Upstream::new(upstream, streams)?;
         servers.spawn(proxy::serve(listener, upstream, Arc::clone(&front.script)));
         Ok(front)
     }

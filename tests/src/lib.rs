@@ -4,14 +4,23 @@
 //! themselves are in `it/`; they drive the services through their real clients and the real SDK, and fake only the wire.
 
 mod binary;
+pub mod client;
 pub mod deployment;
+mod embedded;
 mod emulator;
 pub mod front;
 pub mod oracle;
+mod origin;
+pub mod shards;
+mod stream_front;
 mod wait;
+pub mod wire;
 mod world;
 
+pub use client::{Answer, Client, RunningApi};
 pub use deployment::Deployment;
 pub use front::{Fault, Front, When};
+pub use stream_front::Shards;
 pub use wait::wait_until;
+pub use wire::Wire;
 pub use world::World;

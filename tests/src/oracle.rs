@@ -34,13 +34,20 @@ pub fn expected(items: &[Item], zones: &BTreeMap<&str, &str>, now: Timestamp) ->
     cells
 }
 
+/// What the rows of a deployment do hold.
+///
+/// # Panics
+/// As [`stored_by`] does.
+pub async fn stored(deployment: &Deployment) -> Cells {
+    stored_by(&deployment.world.dynamodb()).await
+}
+
 /// What the rows do hold: a scan of the data table, its keys taken apart by hand.
 ///
 /// # Panics
 /// When a key is not as DESIGN §5 says, or a row is marked broken: the histories have no sums of 39 digits.
-pub async fn stored(deployment: &Deployment) -> Cells {
+pub async fn stored_by(client: &aws_sdk_dynamodb::Client) -> Cells {
     let mut cells = Cells::new();
-    let client = deployment.world.dynamodb();
     let mut pages = client.scan().table_name(tables().data).consistent_read(true).into_paginator().items().send();
     while let Some(item) = pages.next().await {
         let item = item.expect("the data table can be read");

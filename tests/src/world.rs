@@ -1,14 +1,17 @@
 //! One test's world: a DynamoDB of its own, and a front before it.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use aws_types::SdkConfig;
-use tidemark_runtime::aws;
+use tidemark_runtime::{aws, clock};
 use tokio::task::JoinSet;
 
 use crate::binary::binary;
 use crate::emulator::Emulator;
 use crate::front::Front;
+use crate::origin::Origin;
+use crate::stream_front::{Shards, StreamFront};
 
 /// An isolated DynamoDB with a [`Front`] before it. What is tested goes through the front ([`World::config`],
 /// [`World::variables`]); the test's own preparation and checks go past it ([`World::dynamodb`]), unharmed and uncounted.
@@ -20,6 +23,8 @@ pub struct World {
     front: Front,
     direct: SdkConfig,
     config: SdkConfig,
+    /// Serves the streams in place of the emulator, if the world was started so.
+    streams: Option<Arc<StreamFront>>,
     /// The emulator's and the front's servers; dropping the set ends them.
     _servers: JoinSet<()>,
 }
@@ -30,16 +35,45 @@ impl World {
     /// # Panics
     /// When its servers cannot be started.
     pub async fn start() -> Self {
+        Self::start_on(None).await
+    }
+
+    /// A new, empty world whose streams have shards that rotate, split and vanish as [`World::shards`] commands; each begins with
+    /// so many. Past the front too they are what the streams consist of.
+    ///
+    /// # Panics
+    /// When its servers cannot be started.
+    pub async fn start_with_shards(shards: usize) -> Self {
+        Self::start_on(Some(shards)).await
+    }
+
+    async fn start_on(shards: Option<usize>) -> Self {
         let mut servers = JoinSet::new();
         let emulator = Emulator::start(&mut servers).await.expect("an emulator starts");
-        let front = Front::start(&emulator.url, &mut servers).await.expect("a front starts");
+        let origin = Origin::at(&emulator.url, &emulator.access_key).expect("an HTTP client");
+        let streams = shards.map(|shards| StreamFront::new(origin, Arc::new(clock::now), shards, rand::random()));
+        let front = Front::start(&emulator.url, streams.clone(), &mut servers).await.expect("a front starts");
+        let direct = match &streams {
+            None => emulator.url.clone(),
+            // A second entrance to the same streams, where nothing happens to a call.
+            Some(_) => Front::start(&emulator.url, streams.clone(), &mut servers).await.expect("a front starts").url(),
+        };
         Self {
-            direct: aws::at_endpoint(&emulator.url, &emulator.access_key),
+            direct: aws::at_endpoint(&direct, &emulator.access_key),
             config: aws::at_endpoint(&front.url(), &emulator.access_key),
             emulator,
             front,
+            streams,
             _servers: servers,
         }
+    }
+
+    /// The shards of a table's stream.
+    ///
+    /// # Panics
+    /// When the world was not started with shards; later, when the table has no stream.
+    pub fn shards(&self, table: &str) -> Shards {
+        self.streams.as_ref().expect("a world started with shards").shards(table)
     }
 
     /// The SDK configuration for what is tested: through the front.

@@ -46,7 +46,7 @@ async fn gather(connection: &Connection) -> Result<Vec<SourceStatus>, Failure> {
             Some(known) => connection.streams.stream_status(&known.id).await?,
             None => None,
         };
-        let quarantined = counts.get(&name).copied().unwrap_or_default();
+        let quarantined = counts.get(&name).copied().unwrap_or_default().records;
         sources.push(SourceStatus { name, table, stream, quarantined });
     }
     Ok(sources)

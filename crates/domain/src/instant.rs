@@ -59,7 +59,9 @@ pub fn of_text(text: &str, zone: &Zone) -> Result<Timestamp, Error> {
     }
     let has_offset = text.ends_with(['Z', 'z']) || text[10..].contains(['+', '-']);
     if has_offset {
-        text.parse().map_err(|_| unparsable())
+        // RFC 3339 §5.6: an offset's hour is at most 23. The parser would take 25.
+        let is_beyond = text[10..].rsplit_once(['+', '-']).is_some_and(|(_, offset)| offset >= "24");
+        if is_beyond { Err(unparsable()) } else { text.parse().map_err(|_| unparsable()) }
     } else {
         let local: DateTime = text.parse().map_err(|_| unparsable())?;
         zone.instant_of(local).ok_or(Error::OutOfRange)
@@ -130,6 +132,7 @@ mod tests {
             "2026-03-29T25:00:00Z",
             "2026-03-29[UTC]",
             "29.03.2026",
+            "2026-03-29T12:00:00+25:00",
         ] {
             assert!(text(bad, "UTC").contains("not RFC 3339"), "{bad}: {}", text(bad, "UTC"));
         }

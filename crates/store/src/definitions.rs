@@ -1,7 +1,12 @@
 //! The running definitions: one document in the control table, changed only by conditional writes. STREAMS §5.
 
+mod running;
+
+pub use running::RunningDefinitions;
+
 use jiff::Timestamp;
-use tidemark_domain::{Definitions, Running, running};
+use tidemark_domain::running::{self as document, Refused};
+use tidemark_domain::{Definitions, Running};
 
 use crate::Store;
 use crate::error::Error;
@@ -27,7 +32,7 @@ pub struct Adopted {
 #[derive(Debug, thiserror::Error)]
 pub enum AdoptError {
     #[error(transparent)]
-    Refused(#[from] running::Refused),
+    Refused(#[from] Refused),
     #[error(transparent)]
     Store(#[from] Error),
 }
@@ -45,7 +50,7 @@ impl Store {
         let stored = Stored(&item);
         match Running::from_json(&stored.text(DOCUMENT)?) {
             Ok(running) => Ok(Some(running)),
-            Err(running::Error::Format { found }) => Err(Error::NewerFormat { known: running::FORMAT, found }),
+            Err(document::Error::Format { found }) => Err(Error::NewerFormat { known: document::FORMAT, found }),
             Err(error) => Err(stored.corrupt(DOCUMENT, &error.to_string())),
         }
     }

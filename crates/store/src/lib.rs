@@ -19,10 +19,12 @@ mod tenant;
 pub use aggregate::{Row, RowRange, RowsError, Span};
 pub use commit::{CommitError, ITEMS_MAX, Item, Provenance, RowChange, RowWrite, Writes};
 pub use credential::{AuthenticationError, Credential, Holder, IssuedKey, NewKey, Scope};
-pub use definitions::{AdoptError, Adopted};
+pub use definitions::{AdoptError, Adopted, RunningDefinitions};
 pub use dimension::KnownValue;
 pub use error::Error;
-pub use quarantine::{QuarantineId, QuarantinePage, QuarantineQuery, QuarantineWrite, Quarantined, StoredImage, Whose};
+pub use quarantine::{
+    QuarantineCount, QuarantineId, QuarantinePage, QuarantineQuery, QuarantineWrite, Quarantined, StoredImage, Whose,
+};
 pub use table::{Created, Tables};
 pub use tenant::{NewTenant, Tenant, TenantCreated, TenantSettings};
 

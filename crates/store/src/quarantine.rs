@@ -34,6 +34,9 @@ const REASON: &str = "reason";
 const OLD: &str = "old";
 const NEW: &str = "new";
 const COUNT: &str = "records";
+const OVERFLOWS: &str = "overflows";
+/// The code of a record that holds deltas which their rows refused.
+const ROW_OVERFLOW: &str = "row_overflow";
 
 /// Whose quarantine a record is in.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -91,6 +94,15 @@ pub struct QuarantineQuery {
     pub limit: usize,
     /// Days older than the retention before this are not asked for.
     pub now: Timestamp,
+}
+
+/// How much of a source was ever quarantined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct QuarantineCount {
+    /// Records, of whatever kind.
+    pub records: u64,
+    /// Those among them that hold deltas which their rows refused: some rows are broken.
+    pub overflows: u64,
 }
 
 /// A page of records, newest day first.
@@ -183,7 +195,7 @@ impl Diverted {
                 // A record of the same sequence number may be there for its image's own sake.
                 sequence: format!("{}r", from.sequence),
                 at: from.at,
-                code: "row_overflow".to_owned(),
+                code: ROW_OVERFLOW.to_owned(),
                 reason: cut(&reason, DELTAS_BYTES_MAX),
                 old: None,
                 new: None,
@@ -275,7 +287,7 @@ impl Store {
     ///
     /// # Errors
     /// When the items cannot be read.
-    pub async fn quarantine_counts(&self, tenant: &Tenant) -> Result<BTreeMap<SourceName, u64>, Error> {
+    pub async fn quarantine_counts(&self, tenant: &Tenant) -> Result<BTreeMap<SourceName, QuarantineCount>, Error> {
         self.counts(format!("T#{}#QN", tenant.id())).await
     }
 
@@ -283,22 +295,24 @@ impl Store {
     ///
     /// # Errors
     /// When the items cannot be read.
-    pub async fn quarantine_counts_of_sources(&self) -> Result<BTreeMap<SourceName, u64>, Error> {
+    pub async fn quarantine_counts_of_sources(&self) -> Result<BTreeMap<SourceName, QuarantineCount>, Error> {
         self.counts("QN".to_owned()).await
     }
 
-    async fn counts(&self, pk: String) -> Result<BTreeMap<SourceName, u64>, Error> {
+    async fn counts(&self, pk: String) -> Result<BTreeMap<SourceName, QuarantineCount>, Error> {
         let query = self.client.query().table_name(&self.tables.data).consistent_read(true);
         let query = query.key_condition_expression("#pk = :pk").expression_attribute_names("#pk", PK);
         let output = query.expression_attribute_values(":pk", s(pk)).send().await;
         let output = output.map_err(|error| Error::from_sdk(&self.tables.data, error))?;
-        let mut counts = BTreeMap::new();
+        let mut counts: BTreeMap<SourceName, QuarantineCount> = BTreeMap::new();
         for item in output.items() {
             let stored = Stored(item);
             let sk = stored.text(SK)?;
             let name = sk.split_once('#').map_or(sk.as_str(), |(source, _)| source);
             let source = SourceName::new(name).map_err(|error| stored.corrupt(SK, &error.to_string()))?;
-            *counts.entry(source).or_default() += stored.number(COUNT)?.unwrap_or(0);
+            let count = counts.entry(source).or_default();
+            count.records += stored.number(COUNT)?.unwrap_or(0);
+            count.overflows += stored.number(OVERFLOWS)?.unwrap_or(0);
         }
         Ok(counts)
     }
@@ -337,18 +351,24 @@ impl Store {
         let table = &self.tables.data;
         let lane = crc32fast::hash(from.sequence.as_bytes()) % COUNTERS;
         let puts = records.iter().map(|record| TransactWriteItem::builder().put(record.put(table)).build());
-        let mut counters: BTreeMap<(Whose, SourceName), u64> = BTreeMap::new();
-        for counter in records.iter().flat_map(|record| record.counters()) {
-            *counters.entry(counter).or_default() += 1;
+        let mut counters: BTreeMap<(Whose, SourceName), QuarantineCount> = BTreeMap::new();
+        for record in records {
+            for counter in record.counters() {
+                let count = counters.entry(counter).or_default();
+                count.records += 1;
+                count.overflows += u64::from(record.code == ROW_OVERFLOW);
+            }
         }
         let updates = counters.into_iter().map(|((whose, source), count)| {
             let update = Update::builder()
                 .table_name(table)
                 .set_key(Some(key_item(&key::quarantine_count(&whose, &source, lane))))
-                .update_expression("ADD #count :count SET #at = :at")
+                .update_expression("ADD #count :count, #overflows :overflows SET #at = :at")
                 .expression_attribute_names("#count", COUNT)
+                .expression_attribute_names("#overflows", OVERFLOWS)
                 .expression_attribute_names("#at", AT)
-                .expression_attribute_values(":count", n(count))
+                .expression_attribute_values(":count", n(count.records))
+                .expression_attribute_values(":overflows", n(count.overflows))
                 .expression_attribute_values(":at", n(from.at.as_second()));
             let update = update.build().expect("table, key and expression are set");
             TransactWriteItem::builder().update(update).build()

@@ -12,6 +12,7 @@ use crate::control::attribute::{number_value, text_value};
 use crate::control::key::Key;
 use crate::control::shard::{DEFS, EPOCH, Fence, OWNER, POSITION, STATE, ShardState};
 use crate::error::Error;
+use crate::id::ShardId;
 use crate::lease::HeldShard;
 use crate::position::Position;
 
@@ -45,6 +46,11 @@ impl Advance {
     pub(crate) fn new(from: HeldShard, to: Position, defs: u64) -> Self {
         debug_assert_ne!(from.position, to, "a step moves the position");
         Self { from, to, defs }
+    }
+
+    /// The shard whose position moves.
+    pub fn shard(&self) -> &ShardId {
+        &self.from.shard
     }
 
     pub fn from(&self) -> &Position {
@@ -148,8 +154,8 @@ impl Streams {
     ///
     /// # Errors
     /// When the item cannot be read; the step stays undecided.
-    pub async fn reread(&self, held: &HeldShard, advance: &Advance) -> Result<Verdict, Error> {
-        let stored = self.get(Key::shard(&held.stream, &held.shard)).await?;
+    pub async fn reread(&self, advance: &Advance) -> Result<Verdict, Error> {
+        let stored = self.get(Key::shard(&advance.from.stream, &advance.from.shard)).await?;
         Ok(advance.judge(stored.as_ref()))
     }
 }

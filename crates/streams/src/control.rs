@@ -2,9 +2,10 @@
 //! spells an attribute's name.
 //!
 //! ```text
-//! SHARDS#<stream>#<hash(shard) mod 16> / <shard>   owner?, epoch, pos, defs, parent?, opened?, children?, created_ms?, state, gap?
-//! WORKERS / <id>                                   beat, status, seen { <stream>/<shard> → watermark_ms }, expires_at
-//! STREAMS / <stream>                               arn, table, started_at, start, boot_done, exact, history, listed_at?
+//! SHARDS#<stream>#<hash(shard) mod 16> / <shard>   owner?, epoch, pos, defs, parent?, opened?, children?, created_ms?, state, gap?,
+//!                                                  unlisted?, expires_at?
+//! WORKERS / <id>                                   beat, status, streams, changes, seen { <stream>/<shard> → watermark_ms }, expires_at
+//! STREAMS / <stream>                               arn, table, started_at, start, boot_done, exact, history, listed_at?, follows?, closed?
 //! WATERMARK / <stream>                             watermark_ms, published_ms
 //! GAPS#<stream> / <shard>#<pos>                    detected_at, reason
 //! ```
@@ -16,6 +17,7 @@ pub(crate) mod attribute;
 pub(crate) mod gap;
 pub(crate) mod key;
 pub(crate) mod lease;
+pub(crate) mod note;
 pub(crate) mod shard;
 pub(crate) mod stream;
 pub(crate) mod watermark;

@@ -7,7 +7,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
 use crate::control::Malformed;
-use crate::id::{self, ShardId};
+use crate::id::{self, ShardId, StreamArn};
 
 /// The SDK's own error, for the log.
 pub type Cause = Box<dyn std::error::Error + Send + Sync>;
@@ -26,6 +26,8 @@ pub enum Error {
          a view type cannot be edited: disable the stream, then enable it with NEW_AND_OLD_IMAGES"
     )]
     WrongViewType { table: String, view_type: String },
+    #[error("the stream {arn} does not exist; was its table deleted, or its stream switched off a day ago?")]
+    StreamGone { arn: StreamArn, source: Cause },
     #[error("no AWS credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role")]
     NoCredentials { source: Cause },
     #[error("{operation} was denied; the credentials are not valid or lack the permission")]

@@ -144,7 +144,7 @@ impl WorkerId {
     /// # Errors
     /// When the name is empty, too long, or holds `#` or a control character.
     pub fn incarnate(name: &str) -> Result<Self, Error> {
-        Self::new(&format!("{name}.{:016x}", rand::random::<u64>()))
+        Self::new(&format!("{name}.{:016x}", fastrand::u64(..)))
     }
 }
 

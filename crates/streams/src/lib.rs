@@ -15,6 +15,7 @@
 //! application's transaction meets the shard's write.
 
 mod advance;
+mod assignment;
 mod client;
 mod control;
 mod error;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aws_sdk_dynamodbstreams::error::ProvideErrorMetadata;
 use aws_sdk_dynamodbstreams::types::{ShardFilter, ShardFilterType};
 
 use crate::client::Streams;
@@ -50,7 +51,10 @@ impl Streams {
             .stream_arn(arn.as_str())
             .set_shard_filter(parent.map(children_of))
             .set_exclusive_start_shard_id(after.map(ShardId::to_string));
-        let answer = request.send().await.map_err(|error| Error::of("DescribeStream", error))?;
+        let answer = request.send().await.map_err(|error| match error.code() {
+            Some("ResourceNotFoundException") => Error::StreamGone { arn: arn.clone(), source: error.into() },
+            _ => Error::of("DescribeStream", error),
+        })?;
         let incomplete = |what| Error::Incomplete { operation: "DescribeStream", what };
         let stream = answer.stream_description.ok_or_else(|| incomplete("a description"))?;
         let mut shards = Vec::new();

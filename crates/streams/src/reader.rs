@@ -114,9 +114,13 @@ impl ShardReader {
 
     async fn read(&mut self) -> Result<GetRecordsOutput, Refusal> {
         if let Some(iterator) = &self.iterator {
+            let is_unread = self.from == Position::TrimHorizon;
             match self.get_records(iterator).await {
                 // An iterator lives 15 minutes.
                 Err(refusal) if refusal.is("ExpiredIteratorException") => {}
+                // DynamoDB Local numbers the records of all tables in one sequence, so a beginning that was polled before the
+                // first record came counts as trimmed. Nothing was read from it yet: a new beginning holds all there is.
+                Err(refusal) if refusal.is("TrimmedDataAccessException") && is_unread => {}
                 answer => return answer,
             }
         }
@@ -187,9 +191,9 @@ impl ShardReader {
             Some("TrimmedDataAccessException") => ReadError::Trimmed,
             Some("ResourceNotFoundException") => ReadError::Vanished,
             Some("LimitExceededException") => {
-                ReadError::Contended { after: self.pacing.after_failure(rand::random()), source: error }
+                ReadError::Contended { after: self.pacing.after_failure(fastrand::f64()), source: error }
             }
-            _ if error.is_retryable() => ReadError::Busy { after: self.pacing.after_failure(rand::random()), source: error },
+            _ if error.is_retryable() => ReadError::Busy { after: self.pacing.after_failure(fastrand::f64()), source: error },
             _ => ReadError::Failed(error),
         }
     }

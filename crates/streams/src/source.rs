@@ -12,7 +12,7 @@ use crate::position::Position;
 use crate::record::timestamp;
 
 /// A stream keeps records for 24 hours; within the last half hour they may be trimmed while they are read.
-const RETENTION: SignedDuration = SignedDuration::from_mins(23 * 60 + 30);
+pub(crate) const RETENTION: SignedDuration = SignedDuration::from_mins(23 * 60 + 30);
 /// A table and a stream made by one request may show times that differ a little.
 const SAME_MOMENT: SignedDuration = SignedDuration::from_secs(10);
 
@@ -76,14 +76,7 @@ impl Streams {
     /// When the table is missing, its stream is off or has another view type than NEW_AND_OLD_IMAGES, or DynamoDB cannot
     /// be asked; each with one line that says what to do.
     pub async fn describe_source(&self, table: &str) -> Result<SourceStream, Error> {
-        let answer = match self.dynamodb.describe_table().table_name(table).send().await {
-            Err(error) if error.code() == Some("ResourceNotFoundException") => {
-                return Err(Error::TableMissing { table: table.to_owned() });
-            }
-            answer => answer.map_err(|error| Error::of("DescribeTable", error))?,
-        };
-        let incomplete = || Error::Incomplete { operation: "DescribeTable", what: "a description" };
-        let description = answer.table.ok_or_else(incomplete)?;
+        let description = self.describe_table(table).await?;
         let arn = readable_stream(table, &description)?;
         Ok(SourceStream {
             table: table.to_owned(),
@@ -93,6 +86,22 @@ impl Streams {
             key_attributes: description.key_schema().iter().map(|key| key.attribute_name().to_owned()).collect(),
             arn,
         })
+    }
+
+    /// The stream a table has now, with the same demands on it.
+    pub(crate) async fn current_stream(&self, table: &str) -> Result<StreamArn, Error> {
+        readable_stream(table, &self.describe_table(table).await?)
+    }
+
+    async fn describe_table(&self, table: &str) -> Result<TableDescription, Error> {
+        let answer = match self.dynamodb.describe_table().table_name(table).send().await {
+            Err(error) if error.code() == Some("ResourceNotFoundException") => {
+                return Err(Error::TableMissing { table: table.to_owned() });
+            }
+            answer => answer.map_err(|error| Error::of("DescribeTable", error))?,
+        };
+        let incomplete = || Error::Incomplete { operation: "DescribeTable", what: "a description" };
+        answer.table.ok_or_else(incomplete)
     }
 
     async fn stream_created_at(&self, arn: &StreamArn) -> Result<Option<Timestamp>, Error> {

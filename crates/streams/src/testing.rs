@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region, SharedCredentialsProvider};
-use aws_sdk_dynamodb::types::AttributeValue;
+use aws_sdk_dynamodb::types::{AttributeValue, StreamSpecification};
 use aws_smithy_runtime_api::client::http::{HttpConnector, HttpConnectorFuture, SharedHttpConnector, http_client_fn};
 use aws_smithy_runtime_api::client::orchestrator::{HttpRequest, HttpResponse};
 use aws_smithy_types::body::SdkBody;
@@ -76,6 +76,20 @@ impl Emulator {
     pub(crate) async fn orders(&self) -> SourceStream {
         self.streams.create_source_table("Orders", "id", None).await.unwrap();
         self.streams.describe_source("Orders").await.unwrap()
+    }
+
+    /// Switches a table's stream off and, with a view type, on again: it is another stream then.
+    pub(crate) async fn set_stream(&self, table: &str, view_type: Option<&str>) {
+        let off = StreamSpecification::builder().stream_enabled(false).build().unwrap();
+        self.streams.dynamodb.update_table().table_name(table).stream_specification(off).send().await.unwrap();
+        if let Some(view_type) = view_type {
+            let on = StreamSpecification::builder().stream_enabled(true).stream_view_type(view_type.into()).build().unwrap();
+            self.streams.dynamodb.update_table().table_name(table).stream_specification(on).send().await.unwrap();
+        }
+    }
+
+    pub(crate) async fn renew_stream(&self, table: &str) {
+        self.set_stream(table, Some("NEW_AND_OLD_IMAGES")).await;
     }
 
     pub(crate) async fn put_order(&self, id: &str, quantity: u32) {

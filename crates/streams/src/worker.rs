@@ -5,22 +5,30 @@
 //! the shards it is given, and tells the worker what became of them. Everything a worker decides by time is about
 //! liveness; that nothing is counted twice rests on the conditions of each write alone.
 
+mod absence;
 mod claim;
 mod discovery;
+mod look;
 mod membership;
 mod publish;
+mod succession;
 #[cfg(test)]
 mod tests;
+mod vanished;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tokio::time::Instant;
 
 use self::discovery::Listing;
+use self::look::Looks;
 use self::membership::Membership;
 use self::publish::Publication;
+use self::succession::STREAMS_INTERVAL;
+use self::vanished::Vanished;
+use crate::assignment::ShardKey;
 use crate::client::Streams;
 use crate::control::stream::StreamItem;
 use crate::error::Error;
@@ -55,17 +63,26 @@ pub struct Worker {
     held: BTreeMap<ShardKey, Option<Timestamp>>,
     /// Acquired, but not handed out yet: a tick that fails halfway keeps them.
     acquired: Vec<HeldShard>,
-    /// When the stored shards and workers are to be read again; none: with the next tick.
-    refresh_due: Option<Instant>,
+    /// Held, but another worker's by now.
+    surplus: BTreeSet<ShardKey>,
+    /// This worker's, but still held by another: under which epoch, and since when.
+    awaited: BTreeMap<ShardKey, (u64, Instant)>,
+    vanished: Vec<Vanished>,
+    looks: Looks,
+    is_stalled: bool,
 }
-
-type ShardKey = (StreamId, ShardId);
 
 /// One stream this worker reads, and what it knows of it.
 #[derive(Debug)]
 struct Source {
     arn: StreamArn,
     start: Position,
+    started_at: Timestamp,
+    has_history: bool,
+    /// The stream the table had before, which is read first.
+    follows: Option<StreamId>,
+    /// It was replaced, and all its shards are stored.
+    is_closed: bool,
     graph: ShardGraph,
     listing: Listing,
     publication: Publication,
@@ -84,53 +101,87 @@ impl Worker {
         now: Timestamp,
         mono: Instant,
     ) -> Result<Self, Error> {
-        let mut membership = Membership::new(WorkerId::incarnate(&config.name)?, config.lease_ttl, mono);
-        let mut registered = Vec::with_capacity(sources.len());
-        for source in sources {
-            let stored = streams.register_stream(first_start(source, config.start, now)).await?;
-            let published = streams.stored_watermark(&stored.id).await?;
-            registered.push(Source {
-                arn: stored.arn,
-                start: stored.start,
-                graph: ShardGraph::new(stored.id),
-                listing: Listing::due_at(mono),
-                publication: Publication::new(published.map(|item| item.watermark), mono),
-            });
-        }
+        let mut worker = Self {
+            sources: register(&streams, sources, config.start, now, mono).await?,
+            streams,
+            membership: Membership::new(WorkerId::incarnate(&config.name)?, config.lease_ttl, mono),
+            held: BTreeMap::new(),
+            acquired: Vec::new(),
+            surplus: BTreeSet::new(),
+            awaited: BTreeMap::new(),
+            vanished: Vec::new(),
+            looks: Looks::new(mono + STREAMS_INTERVAL, mono),
+            is_stalled: false,
+        };
         // Before any shard is acquired: an owner without a worker item counts as dead.
-        membership.beat(&streams, &BTreeMap::new(), now, mono).await?;
-        Ok(Self { streams, membership, sources: registered, held: BTreeMap::new(), acquired: Vec::new(), refresh_due: None })
+        worker.beat(now, mono).await?;
+        Ok(worker)
     }
 
     pub fn id(&self) -> &WorkerId {
         &self.membership.id
     }
 
+    /// The stream of a held shard. A table has another one after its stream was switched off and on.
+    pub fn arn(&self, stream: &StreamId) -> Option<&StreamArn> {
+        self.sources.iter().find(|source| source.graph.stream() == stream).map(|source| &source.arn)
+    }
+
     /// Does what is due: beats, lists, acquires, publishes. Returns the shards acquired since the last tick; the application
-    /// reads each from its position on. To be called every 100 ms or so; most calls do nothing.
+    /// reads each from its position on, and hands over those that are [`surplus`](Self::surplus). To be called every 100 ms
+    /// or so, and at once after a shard has [`finished`](Self::finished); most calls do nothing.
     ///
     /// `now` is written, never compared with another machine's clock; `mono` decides what is due.
     ///
     /// # Errors
     /// The first call that failed. What did not depend on it was done; the next tick goes on with the rest.
     pub async fn tick(&mut self, now: Timestamp, mono: Instant) -> Result<Vec<HeldShard>, Error> {
+        if self.withholds_beat(mono) {
+            return Ok(std::mem::take(&mut self.acquired));
+        }
         if self.membership.is_beat_due(mono) {
-            let seen = self.seen();
-            self.membership.beat(&self.streams, &seen, now, mono).await?;
+            self.beat(now, mono).await?;
         }
         // One stream that cannot be listed must not keep the others from being read.
         let mut outcome = Ok(());
         if !self.membership.is_draining() {
-            outcome = self.discover(now, mono).await;
-            self.refresh(mono).await?;
-            outcome = outcome.and(self.claim(mono).await);
+            let mut has_looked = self.look(mono).await?;
+            outcome = self.find_successors(now, mono).await;
+            outcome = outcome.and(self.discover(now, mono).await);
+            // Once more, if that has changed anything.
+            has_looked |= self.look(mono).await?;
+            if has_looked {
+                outcome = outcome.and(self.claim(now, mono).await);
+            }
+            outcome = outcome.and(self.settle_vanished(now, mono).await);
         }
         outcome.and(self.publish(now, mono).await)?;
         Ok(std::mem::take(&mut self.acquired))
     }
 
+    /// The held shards that are another worker's by now, because workers came or shards went. The application stops reading
+    /// each, commits what it has folded, and [`release`](Self::release)s it; the other one waits for that.
+    pub fn surplus(&self) -> impl Iterator<Item = (&StreamId, &ShardId)> {
+        self.surplus.iter().filter(|shard| self.held.contains_key(*shard)).map(|(stream, shard)| (stream, shard))
+    }
+
+    /// Tells that the application's shard tasks go on: some page was read or asked for, some commit made or tried. Without
+    /// any such word for a minute (or two TTLs, if that is longer) this worker stops beating, so that others take its shards; it
+    /// beats again after the next. Time while it is [paused](Self::is_paused) or holds no shard does not count. An application
+    /// that never calls this is not watched.
+    pub fn progress(&mut self, mono: Instant) {
+        self.membership.progressed(mono);
+    }
+
+    /// The shard tasks have shown no [`progress`](Self::progress) for too long: others may take its shards. Something in
+    /// this process is stuck.
+    pub fn is_stalled(&self, mono: Instant) -> bool {
+        self.membership.is_stalled(mono)
+    }
+
     /// No beat has succeeded for ⅔ of the TTL: others may soon take this worker's shards, so it should stop reading and
-    /// committing until it beats again.
+    /// committing until it beats again. A worker that beats no more because its tasks are stuck is not paused: they could never
+    /// show that they go on.
     pub fn is_paused(&self, mono: Instant) -> bool {
         self.membership.is_paused(mono)
     }
@@ -146,7 +197,8 @@ impl Worker {
     pub fn finished(&mut self, held: &HeldShard) {
         let last = self.held.remove(&key(held)).flatten();
         // Its children were stored by a call this worker did not see.
-        self.refresh_due = None;
+        self.looks.force();
+        self.membership.changed();
         if let Some(source) = self.source(&held.stream) {
             source.publication.ended(held.shard.clone(), last);
         }
@@ -155,7 +207,7 @@ impl Worker {
     /// The lease of a shard is lost: the shard is another worker's, or comes back with a later tick.
     pub fn lost(&mut self, held: &HeldShard) {
         self.held.remove(&key(held));
-        self.refresh_due = None;
+        self.looks.force();
     }
 
     /// Gives a shard back, so that another worker can go on at once. Whatever the application still commits is refused.
@@ -164,14 +216,20 @@ impl Worker {
     /// When the release cannot be written. The shard is given up all the same; others wait for the TTL.
     pub async fn release(&mut self, held: &HeldShard) -> Result<(), Error> {
         self.held.remove(&key(held));
+        self.membership.changed();
+        let mut answer = self.streams.release(held).await;
         for _ in 1..RELEASE_TRIES {
-            match self.streams.release(held).await {
-                // A commit of this very shard whose answer came late, or a note of its children.
-                Err(Error::Conflict { .. }) => tokio::time::sleep(RELEASE_WAIT).await,
-                answer => return answer,
-            }
+            // A commit of this very shard whose answer came late, or a note of its children.
+            let Err(Error::Conflict { .. }) = answer else { break };
+            tokio::time::sleep(RELEASE_WAIT).await;
+            answer = self.streams.release(held).await;
         }
-        self.streams.release(held).await
+        if answer.is_ok()
+            && let Some(source) = self.source(&held.stream)
+        {
+            source.graph.change(&held.shard, |shard| shard.fence.owner = None);
+        }
+        answer
     }
 
     /// Stops acquiring, and says so to the others.
@@ -180,8 +238,7 @@ impl Worker {
     /// When that cannot be written. Nothing is acquired all the same.
     pub async fn drain(&mut self, now: Timestamp, mono: Instant) -> Result<(), Error> {
         self.membership.drain();
-        let seen = self.seen();
-        self.membership.beat(&self.streams, &seen, now, mono).await
+        self.beat(now, mono).await
     }
 
     /// Leaves the workers, after the last shard was released.
@@ -190,6 +247,22 @@ impl Worker {
     /// When the worker item cannot be deleted. The others find this worker dead after the TTL.
     pub async fn leave(self) -> Result<(), Error> {
         self.streams.forget_worker(&self.membership.id).await
+    }
+
+    async fn beat(&mut self, now: Timestamp, mono: Instant) -> Result<(), Error> {
+        let report = self.report_of_self();
+        self.membership.beat(&self.streams, report, now, mono).await
+    }
+
+    fn withholds_beat(&mut self, mono: Instant) -> bool {
+        if self.held.is_empty() || self.membership.is_paused(mono) {
+            self.membership.excuse(mono);
+        }
+        let was_stalled = std::mem::replace(&mut self.is_stalled, self.membership.is_stalled(mono));
+        if self.is_stalled && !was_stalled {
+            tracing::error!(worker = %self.membership.id, shards = self.held.len(), "shards make no progress; others may take them");
+        }
+        self.is_stalled
     }
 
     fn source(&mut self, stream: &StreamId) -> Option<&mut Source> {
@@ -201,16 +274,59 @@ fn key(held: &HeldShard) -> ShardKey {
     (held.stream.clone(), held.shard.clone())
 }
 
-fn first_start(source: SourceStream, start: Start, now: Timestamp) -> StreamItem {
+/// The streams to be read: those of `sources`, and those that their tables had before.
+async fn register(
+    streams: &Streams,
+    sources: Vec<SourceStream>,
+    start: Start,
+    now: Timestamp,
+    mono: Instant,
+) -> Result<Vec<Source>, Error> {
+    let mut known = streams.stored_streams().await?;
+    known.sort_by_key(|item| item.started_at);
+    let mut registered = Vec::with_capacity(sources.len());
+    for source in sources {
+        let before = known.iter().rfind(|item| item.table == source.table && item.id != source.id);
+        let mut next = Some(streams.register_stream(first_start(source, start, before, now)).await?);
+        while let Some(item) = next.take() {
+            next = item.follows.as_ref().and_then(|before| known.iter().find(|item| item.id == *before)).cloned();
+            let published = streams.stored_watermark(&item.id).await?;
+            registered.push(Source::new(item, published.map(|item| item.watermark), mono));
+        }
+    }
+    Ok(registered)
+}
+
+fn first_start(source: SourceStream, start: Start, before: Option<&StreamItem>, now: Timestamp) -> StreamItem {
+    let is_whole = || history_is_complete(source.stream_created_at, source.table_created_at, now, start);
     StreamItem {
-        history: history_is_complete(source.stream_created_at, source.table_created_at, now, start),
+        history: before.map_or_else(is_whole, |before| before.history),
         id: source.id,
         arn: source.arn,
         table: source.table,
         started_at: now,
-        start: start.position(now),
+        // A stream that follows another is read from its beginning, wherever the first one began.
+        start: before.map_or_else(|| start.position(now), |_| Position::TrimHorizon),
         boot_done: false,
         exact: true,
         listed_at: None,
+        follows: before.map(|before| before.id.clone()),
+        closed: false,
+    }
+}
+
+impl Source {
+    fn new(item: StreamItem, published: Option<Timestamp>, mono: Instant) -> Self {
+        Self {
+            arn: item.arn,
+            start: item.start,
+            started_at: item.started_at,
+            has_history: item.history,
+            listing: Listing::new(item.listed_at, mono),
+            publication: Publication::new(published, mono),
+            graph: ShardGraph::new(item.id),
+            follows: item.follows,
+            is_closed: item.closed,
+        }
     }
 }

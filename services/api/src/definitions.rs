@@ -1,18 +1,16 @@
 //! Follows the running definitions as other processes change them. STREAMS.md §5.
 
-use std::sync::Arc;
 use std::time::Duration;
 
-use tidemark_domain::Running;
-use tidemark_store::Store;
-use tokio::sync::watch;
+use tidemark_store::RunningDefinitions;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 /// How often the running document is read again: an answer is by definitions at most about this old.
 const REREAD_EVERY: Duration = Duration::from_secs(2);
+
 /// Keeps `running` up to date until `shutdown`. When the document cannot be read, the last one stays in force.
-pub(crate) async fn follow(store: Store, running: watch::Sender<Arc<Running>>, shutdown: CancellationToken) {
+pub(crate) async fn follow(running: RunningDefinitions, shutdown: CancellationToken) {
     let mut ticks = tokio::time::interval(REREAD_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
@@ -20,22 +18,9 @@ pub(crate) async fn follow(store: Store, running: watch::Sender<Arc<Running>>, s
             () = shutdown.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        match store.running().await {
-            Ok(Some(read)) => {
-                running.send_if_modified(|known| {
-                    let changed = **known != read;
-                    if changed {
-                        tracing::info!(version = read.version, "running definitions changed");
-                        *known = Arc::new(read);
-                    }
-                    changed
-                });
-            }
-            Ok(None) => tracing::warn!("the running definitions are gone from the control table; the last ones stay in force"),
-            Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "the running definitions cannot be read; the last ones stay in force");
-            }
+        if let Err(error) = running.reload().await {
+            let error = &error as &dyn std::error::Error;
+            tracing::warn!(error, "the running definitions cannot be read; the last ones stay in force");
         }
     }
 }

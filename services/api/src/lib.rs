@@ -8,12 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_types::SdkConfig;
-use tidemark_domain::{Definitions, Running};
+use tidemark_domain::Definitions;
 use tidemark_runtime::clock;
-use tidemark_store::{AdoptError, Store};
+use tidemark_store::{AdoptError, RunningDefinitions, Store};
 use tidemark_streams::Streams;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -43,7 +42,6 @@ const DRAIN_MAX: Duration = Duration::from_secs(15);
 #[derive(Debug)]
 pub struct Api {
     state: ApiState,
-    running: watch::Sender<Arc<Running>>,
 }
 
 /// Why an API does not start, or ends early.
@@ -70,10 +68,10 @@ impl Api {
             tracing::warn!("{warning}");
         }
         tracing::info!(definitions = adopted.running.version, "API started");
-        let (sender, running) = watch::channel(Arc::new(adopted.running));
+        let running = RunningDefinitions::new(store.clone(), adopted.running);
         let streams = Streams::new(aws, settings.tables.control.clone());
         let state = ApiState { store, streams, keys: Arc::new(settings.keys.clone()), running };
-        Ok(Self { state, running: sender })
+        Ok(Self { state })
     }
 
     /// Answers requests until `shutdown`; then those under way are finished, and it returns.
@@ -82,7 +80,7 @@ impl Api {
     /// When the listener fails.
     pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) -> Result<(), Error> {
         let mut tasks = JoinSet::new();
-        tasks.spawn(definitions::follow(self.state.store.clone(), self.running, shutdown.clone()));
+        tasks.spawn(definitions::follow(self.state.running.clone(), shutdown.clone()));
         let server = axum::serve(listener, router::router(self.state)).with_graceful_shutdown(shutdown.clone().cancelled_owned());
         tokio::select! {
             served = server.into_future() => served.map_err(Error::Listen)?,

@@ -6,9 +6,8 @@ use jiff::Timestamp;
 use tidemark_domain::definition::{Source, TenantRule};
 use tidemark_domain::running::RunningMetric;
 use tidemark_domain::{MetricName, Running};
-use tidemark_store::{Store, Tenant};
+use tidemark_store::{RunningDefinitions, Store, Tenant};
 use tidemark_streams::Streams;
-use tokio::sync::watch;
 
 use crate::problem::ApiError;
 use crate::settings::SecretKeys;
@@ -19,7 +18,7 @@ pub(crate) struct ApiState {
     pub store: Store,
     pub streams: Streams,
     pub keys: Arc<SecretKeys>,
-    pub running: watch::Receiver<Arc<Running>>,
+    pub running: RunningDefinitions,
 }
 
 impl ApiState {
@@ -30,7 +29,7 @@ impl ApiState {
 
     /// The running definitions, as of at most a few seconds ago.
     pub(crate) fn running(&self) -> Arc<Running> {
-        Arc::clone(&self.running.borrow())
+        self.running.current()
     }
 }
 

@@ -6,9 +6,8 @@
 
 use std::time::Duration;
 
-use rand::RngExt;
 use tidemark_store::{CommitError, ITEMS_MAX, Provenance, RowChange, Store, Writes};
-use tidemark_streams::{Advance, HeldShard, Streams, Verdict};
+use tidemark_streams::{Advance, Streams, Verdict};
 
 use crate::instruments::Instruments;
 
@@ -29,11 +28,20 @@ pub enum Error {
     Uncommittable,
 }
 
+/// What to do about rows that cannot hold their sums.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FullRows {
+    /// Commit fewer records first, so that only those whose effects do not fit are diverted.
+    Split,
+    /// Divert their deltas: the batch is one record.
+    Divert,
+}
+
 /// How a commit ended.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Outcome {
     Decided(Verdict),
-    /// With what its refused rows need, the batch does not fit one transaction: commit fewer records.
+    /// The batch does not fit, into one transaction or into its rows: commit fewer records.
     TooLarge,
     /// DynamoDB will never take the batch as it is: commit fewer records, in the end one without its effects.
     Invalid,
@@ -59,10 +67,10 @@ impl Committer {
     /// For what trying again at once cannot mend. The batch may have been applied; committing it again is safe.
     pub async fn commit(
         &self,
-        held: &HeldShard,
         advance: &Advance,
         mut writes: Writes,
         from: &Provenance,
+        full: FullRows,
     ) -> Result<Outcome, Error> {
         let mut backoff = Backoff::default();
         loop {
@@ -73,14 +81,18 @@ impl Committer {
                 Ok(verdict) => verdict,
                 Err(CommitError::Fenced(stored)) => advance.judge(stored.as_ref()),
                 Err(CommitError::Unknown(cause)) => {
-                    tracing::warn!(shard = %held.shard, cause = %chain(&*cause), "a commit got no answer; reading the position back");
-                    self.streams.reread(held, advance).await?
+                    tracing::warn!(shard = %advance.shard(), cause = %chain(&*cause), "a commit got no answer; reading the position back");
+                    self.streams.reread(advance).await?
                 }
                 Err(CommitError::Contended) => {
                     self.instruments.contended();
                     Verdict::NotCommitted
                 }
                 Err(CommitError::RowsRefused(changes)) => {
+                    let is_full = changes.iter().any(|(_, change)| *change == RowChange::Divert);
+                    if is_full && full == FullRows::Split {
+                        return Ok(Outcome::TooLarge);
+                    }
                     for (index, change) in changes {
                         warn_of_refusal(&writes, index, &change);
                         writes.rows[index].change = change;
@@ -94,7 +106,7 @@ impl Committer {
                     Verdict::NotCommitted
                 }
                 Err(CommitError::Invalid(cause)) => {
-                    tracing::error!(shard = %held.shard, cause = %chain(&*cause), "DynamoDB finds a commit invalid");
+                    tracing::error!(shard = %advance.shard(), cause = %chain(&*cause), "DynamoDB finds a commit invalid");
                     return Ok(Outcome::Invalid);
                 }
                 Err(CommitError::Failed(error)) => return Err(error.into()),
@@ -131,7 +143,7 @@ impl Default for Backoff {
 
 impl Backoff {
     pub(crate) async fn wait(&mut self) {
-        let pause = rand::rng().random_range(Duration::ZERO..=self.ceiling);
+        let pause = self.ceiling.mul_f64(fastrand::f64());
         self.ceiling = (self.ceiling * 2).min(BACKOFF_MAX);
         tokio::time::sleep(pause).await;
     }

@@ -40,6 +40,10 @@ pub(crate) enum Fetched {
     Page(FetchedPage),
     /// Records behind the position are gone from the stream.
     Trimmed,
+    /// The stream does not know the shard.
+    Vanished,
+    /// Nothing this time; reading goes on.
+    Refused,
 }
 
 /// A page, when it was asked for, and the memory it holds.
@@ -75,15 +79,19 @@ async fn step(reader: &mut ShardReader, pages: &Sender<Fetched>, budget: &Budget
             Fetched::Page(FetchedPage { page, asked_at, at_tip: !reader.pause().is_zero(), memory })
         }
         Err(ReadError::Trimmed) => Fetched::Trimmed,
+        Err(ReadError::Vanished) => Fetched::Vanished,
         Err(error) => {
             let pause = error.retry_after().unwrap_or(STUCK);
             tracing::warn!(error = %chain(&error), pause_ms = pause.as_millis(), "reading a shard failed; trying again");
+            // A sign of life, which a full channel shows as well.
+            drop(pages.try_send(Fetched::Refused));
             return Some(pause);
         }
     };
     let is_last = match &fetched {
         Fetched::Page(fetched) => fetched.page.closed,
-        Fetched::Trimmed => true,
+        Fetched::Trimmed | Fetched::Vanished => true,
+        Fetched::Refused => false,
     };
     let taken = pages.send(fetched).await.is_ok();
     (taken && !is_last).then(|| reader.pause())

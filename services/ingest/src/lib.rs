@@ -9,7 +9,6 @@
 //! nothing; everything held in memory can be read again.
 
 mod commit;
-mod definitions;
 mod effect;
 mod fetch;
 mod fold;
@@ -31,25 +30,24 @@ use tidemark_domain::definition::{KeySchema, Source};
 use tidemark_domain::{Definitions, SourceName};
 use tidemark_runtime::clock;
 use tidemark_runtime::health::Health;
-use tidemark_store::{AdoptError, Store};
+use tidemark_store::{AdoptError, RunningDefinitions, Store};
 use tidemark_streams::{SourceStream, Streams, Worker, WorkerConfig};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub use crate::commit::{Committer, Error as CommitError, Outcome};
+pub use crate::commit::{Committer, Error as CommitError, FullRows, Outcome};
 pub use crate::effect::{Effect, Effects};
 pub use crate::fold::Fold;
 pub use crate::instruments::Instruments;
 pub use crate::settings::{ALL as SETTINGS, Settings};
 pub use crate::zones::Zones;
 
-use crate::definitions::RunningDefinitions;
 use crate::fetch::Budget;
 use crate::pause::PauseSwitch;
 use crate::pool::{Pool, PoolTask};
 use crate::shard::Shared;
-use crate::supervisor::{SourceOfStream, Supervisor};
+use crate::supervisor::Supervisor;
 use crate::values::Values;
 
 /// Why a worker does not start. Each is one line that says what to do.
@@ -91,10 +89,8 @@ impl Ingest {
         }
         let running = adopted.running;
         let described = describe_sources(&streams, &running.definitions()).await?;
-        let sources = described
-            .iter()
-            .map(|(name, stream)| (stream.id.clone(), SourceOfStream { source: name.clone(), arn: stream.arn.clone() }))
-            .collect::<HashMap<_, _>>();
+        let sources =
+            described.iter().map(|(name, stream)| (stream.id.table().to_owned(), name.clone())).collect::<HashMap<_, _>>();
         let config = WorkerConfig { name: settings.worker_id.clone(), lease_ttl: settings.lease_ttl, start: settings.start };
         let described = described.into_iter().map(|(_, stream)| stream).collect();
         let worker = Worker::start(streams.clone(), config, described, clock::now(), Instant::now()).await?;
@@ -113,7 +109,7 @@ impl Ingest {
             flush_interval: settings.flush_interval,
             pause: pause_switch.subscribe(),
         };
-        let supervisor = Supervisor { shared, worker, sources, shards: JoinSet::new(), watermarks: Vec::new(), pause_switch };
+        let supervisor = Supervisor { shared, worker, sources, shards: JoinSet::new(), pipelines: HashMap::new(), pause_switch };
         Ok(Self { supervisor, pool_task })
     }
 

@@ -10,11 +10,11 @@
 use std::sync::Arc;
 
 use tidemark_store::{CommitError, ITEMS_MAX, Provenance, RowChange, Store, Writes};
-use tidemark_streams::{Advance, HeldShard, Verdict};
+use tidemark_streams::{Advance, Verdict};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::commit::{Backoff, Committer, Error, Outcome};
+use crate::commit::{Backoff, Committer, Error, FullRows, Outcome};
 
 /// Commits of one worker that are under way at once, shared or alone.
 const UNDER_WAY_MAX: usize = 2;
@@ -69,10 +69,10 @@ impl Pool {
     /// As [`Committer::commit`].
     pub(crate) async fn commit(
         &self,
-        held: &HeldShard,
         advance: &Advance,
         writes: Writes,
         from: &Provenance,
+        full: FullRows,
     ) -> Result<Outcome, Error> {
         let _slot = if is_shareable(&writes) {
             match self.turn(advance, &writes, from).await {
@@ -82,7 +82,7 @@ impl Pool {
         } else {
             None
         };
-        self.committer.commit(held, advance, writes, from).await
+        self.committer.commit(advance, writes, from, full).await
     }
 
     async fn turn(&self, advance: &Advance, writes: &Writes, from: &Provenance) -> Turn {

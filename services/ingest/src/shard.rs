@@ -11,13 +11,13 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tidemark_domain::SourceName;
+use tidemark_store::RunningDefinitions;
 use tidemark_streams::{GapReason, HeldShard, ShardReader, ShardWatermark, StreamArn, Streams};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::commit::{Backoff, chain};
-use crate::definitions::RunningDefinitions;
 use crate::fetch::{self, Budget, Fetched, PAGES_AHEAD};
 use crate::instruments::Instruments;
 use crate::pause::Pause;
@@ -59,6 +59,8 @@ pub(crate) enum Ended {
     Lost(HeldShard),
     /// Asked to stop: what was folded is committed, and the lease can be released.
     Stopped(HeldShard),
+    /// The stream does not know the shard, and everything read from it is committed.
+    Vanished(HeldShard),
 }
 
 /// Why reading and committing stopped.
@@ -202,6 +204,7 @@ impl ShardTask {
                 Err(error) => {
                     tracing::warn!(shard = %self.held.shard, error = %chain(&error), "a commit failed; trying again");
                     self.shared.instruments.abandoned("failed");
+                    self.shows_life();
                     backoff.wait().await;
                     if stop.is_cancelled() {
                         return self.stopped();
@@ -210,6 +213,11 @@ impl ShardTask {
                 }
             };
         }
+    }
+
+    /// Tells how far the shard is included; that it is told at all shows that the shard goes on, moved or not.
+    fn shows_life(&self) {
+        self.published.send_replace(self.watermark.value());
     }
 
     fn stopped(&self) -> Halt {

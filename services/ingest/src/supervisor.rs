@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use tidemark_domain::SourceName;
 use tidemark_runtime::clock;
 use tidemark_runtime::health::Health;
-use tidemark_streams::{HeldShard, StreamArn, StreamId, Worker};
+use tidemark_streams::{HeldShard, Worker};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -25,23 +25,29 @@ const RELOAD: Duration = Duration::from_secs(5);
 const STALLED: Duration = Duration::from_secs(60);
 /// How long shards have to commit and be released once the process is asked to stop.
 const DRAIN: Duration = Duration::from_secs(25);
-
-/// A stream and the source it feeds.
-#[derive(Debug, Clone)]
-pub(crate) struct SourceOfStream {
-    pub(crate) source: SourceName,
-    pub(crate) arn: StreamArn,
-}
+/// How long leaving may take after that.
+const LEAVE: Duration = Duration::from_secs(2);
+/// Wait before a shard whose pipeline panicked is read again, so that a panic that repeats does not fill the log.
+const PANIC_PAUSE: Duration = Duration::from_secs(1);
 
 /// A worker at work.
 #[derive(Debug)]
 pub(crate) struct Supervisor {
     pub(crate) shared: Shared,
     pub(crate) worker: Worker,
-    pub(crate) sources: HashMap<StreamId, SourceOfStream>,
+    /// By table: its stream may be another one some day.
+    pub(crate) sources: HashMap<String, SourceName>,
     pub(crate) shards: JoinSet<Ended>,
+    pub(crate) pipelines: HashMap<task::Id, Pipeline>,
     pub(crate) pause_switch: PauseSwitch,
-    pub(crate) watermarks: Vec<(HeldShard, watch::Receiver<Option<Timestamp>>)>,
+}
+
+/// A shard whose pipeline runs, or has just ended.
+#[derive(Debug)]
+pub(crate) struct Pipeline {
+    held: HeldShard,
+    watermark: watch::Receiver<Option<Timestamp>>,
+    stop: CancellationToken,
 }
 
 impl Supervisor {
@@ -55,12 +61,20 @@ impl Supervisor {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
-                Some(ended) = self.shards.join_next() => self.settle(ended).await,
+                Some(ended) = self.shards.join_next_with_id() => {
+                    let is_finished = matches!(ended, Ok((_, Ended::Finished(_))));
+                    self.end(ended).await;
+                    // Its children go on at once.
+                    if is_finished {
+                        self.tick(&stop).await;
+                    }
+                }
                 _ = ticks.tick() => {
+                    // An outage is not mended by restarting: only a look that does not return counts as stuck.
                     if self.tick(&stop).await {
-                        progress.touch();
                         health.ready();
                     }
+                    progress.touch();
                     if Instant::now() >= reload_due {
                         reload_due = Instant::now() + RELOAD;
                         if let Err(error) = self.shared.definitions.reload().await {
@@ -76,12 +90,10 @@ impl Supervisor {
 
     /// Does what is due; says whether all of it went well.
     async fn tick(&mut self, stop: &CancellationToken) -> bool {
-        self.watermarks.retain(|(_, watermark)| watermark.has_changed().is_ok());
-        for (held, watermark) in &self.watermarks {
-            self.worker.report(held, *watermark.borrow());
-        }
+        self.report();
         let ticked = self.worker.tick(clock::now(), Instant::now()).await;
         self.pause_switch.set(self.worker.is_paused(Instant::now()));
+        self.hand_over();
         let acquired = match ticked {
             Ok(acquired) => acquired,
             Err(error) => {
@@ -97,45 +109,76 @@ impl Supervisor {
         true
     }
 
-    fn start(&mut self, held: HeldShard, stop: &CancellationToken) {
-        let SourceOfStream { source, arn } = self.sources.get(&held.stream).expect("only streams of sources are read").clone();
-        let task = ShardTask::new(self.shared.clone(), source, arn, held.clone());
-        self.watermarks.push((held, task.watermark()));
-        self.shards.spawn(task.run(stop.child_token()));
+    /// Tells the worker how far the shards are, and that they go on.
+    fn report(&mut self) {
+        for Pipeline { held, watermark, .. } in self.pipelines.values_mut() {
+            // Set with every page and every commit, moved or not.
+            if watermark.has_changed().is_ok_and(|has_changed| has_changed) {
+                self.worker.progress(Instant::now());
+            }
+            self.worker.report(held, *watermark.borrow_and_update());
+        }
     }
 
-    async fn settle(&mut self, ended: Result<Ended, tokio::task::JoinError>) {
+    /// Stops the pipelines of shards that are another worker's by now; each is released when it has committed what is folded.
+    fn hand_over(&self) {
+        for (stream, shard) in self.worker.surplus() {
+            let is_its = |pipeline: &&Pipeline| pipeline.held.shard == *shard && pipeline.held.stream == *stream;
+            if let Some(pipeline) = self.pipelines.values().find(is_its).filter(|pipeline| !pipeline.stop.is_cancelled()) {
+                tracing::info!(%stream, %shard, "handing the shard over to another worker");
+                pipeline.stop.cancel();
+            }
+        }
+    }
+
+    fn start(&mut self, held: HeldShard, stop: &CancellationToken) {
+        let source = self.sources.get(held.stream.table()).expect("only tables of sources are read").clone();
+        let arn = self.worker.arn(&held.stream).expect("the worker reads the streams it acquires shards of").clone();
+        let task = ShardTask::new(self.shared.clone(), source, arn, held.clone());
+        let stop = stop.child_token();
+        let pipeline = Pipeline { held, watermark: task.watermark(), stop: stop.clone() };
+        let id = self.shards.spawn(task.run(stop)).id();
+        self.pipelines.insert(id, pipeline);
+        self.worker.progress(Instant::now());
+    }
+
+    /// A pipeline's task has come to its end, of its own or by a panic.
+    async fn end(&mut self, ended: Result<(task::Id, Ended), JoinError>) {
         match ended {
-            Ok(Ended::Finished(held)) => {
+            Ok((id, ended)) => {
+                if let Some(pipeline) = self.pipelines.remove(&id) {
+                    // A finished shard's last watermark bounds its stream until its children are read.
+                    self.worker.report(&pipeline.held, *pipeline.watermark.borrow());
+                }
+                self.settle(ended).await;
+            }
+            Err(panicked) => {
+                tracing::error!(error = %chain(&panicked), "a shard's pipeline panicked; it begins anew");
+                tokio::time::sleep(PANIC_PAUSE).await;
+                if let Some(pipeline) = self.pipelines.remove(&panicked.id()) {
+                    self.worker.lost(&pipeline.held);
+                }
+            }
+        }
+    }
+
+    async fn settle(&mut self, ended: Ended) {
+        match ended {
+            Ended::Finished(held) => {
                 tracing::info!(stream = %held.stream, shard = %held.shard, "shard finished");
-                self.report_last(&held);
                 self.worker.finished(&held);
             }
-            Ok(Ended::Lost(held)) => {
+            Ended::Lost(held) => {
                 tracing::warn!(stream = %held.stream, shard = %held.shard, "the lease is lost; another worker goes on");
                 self.worker.lost(&held);
             }
-            Ok(Ended::Stopped(held)) => match self.worker.release(&held).await {
+            Ended::Vanished(held) => self.worker.vanished(&held),
+            Ended::Stopped(held) => match self.worker.release(&held).await {
                 Ok(()) => tracing::info!(stream = %held.stream, shard = %held.shard, "shard released"),
                 Err(error) => {
                     tracing::warn!(shard = %held.shard, error = %chain(&error), "a shard was not released; others wait for the lease to end");
                 }
             },
-            // Which shard it was is gone with the task: only this process's end frees its lease.
-            Err(panicked) => {
-                tracing::error!(error = %chain(&panicked), "a shard's pipeline panicked; ending, so that the shard is taken over");
-                std::process::abort();
-            }
-        }
-    }
-
-    /// A finished shard's last watermark bounds its stream until its children are read.
-    fn report_last(&mut self, held: &HeldShard) {
-        if let Some((_, watermark)) =
-            self.watermarks.iter().find(|(known, _)| known.shard == held.shard && known.stream == held.stream)
-        {
-            let last = *watermark.borrow();
-            self.worker.report(held, last);
         }
     }
 
@@ -144,24 +187,53 @@ impl Supervisor {
         if let Err(error) = self.worker.drain(clock::now(), Instant::now()).await {
             tracing::warn!(error = %chain(&error), "the drain could not be announced");
         }
-        while let Ok(Some(ended)) = tokio::time::timeout_at(deadline, self.shards.join_next()).await {
-            self.settle(ended).await;
+        let mut ticks = tokio::time::interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        while !self.shards.is_empty() {
+            tokio::select! {
+                biased;
+                () = tokio::time::sleep_until(deadline) => break,
+                Some(ended) = self.shards.join_next_with_id() => self.end(ended).await,
+                // Beats, so that nobody takes a shard that is still being committed.
+                _ = ticks.tick() => self.tick_while_draining().await,
+            }
         }
         if !self.shards.is_empty() {
             tracing::warn!(shards = self.shards.len(), "some shards did not finish in time; their leases end by themselves");
         }
-        if let Err(error) = self.worker.leave().await {
-            tracing::warn!(error = %chain(&error), "the worker could not leave; others wait for its leases to end");
+        match tokio::time::timeout(LEAVE, self.worker.leave()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(error = %chain(&error), "the worker could not leave; others wait for its leases to end");
+            }
+            Err(_) => tracing::warn!("the worker could not leave in time; others wait for its leases to end"),
+        }
+    }
+
+    async fn tick_while_draining(&mut self) {
+        self.report();
+        match self.worker.tick(clock::now(), Instant::now()).await {
+            // Acquired by the last tick before, which failed after that.
+            Ok(acquired) => {
+                for held in acquired {
+                    self.settle(Ended::Stopped(held)).await;
+                }
+            }
+            Err(error) => tracing::warn!(error = %chain(&error), "the draining worker could not show that it lives"),
         }
     }
 
     fn measure_lag(&self) {
         let now = clock::now();
-        for (held, watermark) in &self.watermarks {
-            if let (Some(watermark), Some(source)) = (*watermark.borrow(), self.sources.get(&held.stream)) {
-                let seconds = now.duration_since(watermark).as_secs_f64();
-                self.shared.instruments.watermark_lag(source.source.as_str(), seconds);
+        let mut lags: HashMap<&SourceName, f64> = HashMap::new();
+        for Pipeline { held, watermark, .. } in self.pipelines.values() {
+            if let (Some(watermark), Some(source)) = (*watermark.borrow(), self.sources.get(held.stream.table())) {
+                let lag = lags.entry(source).or_default();
+                *lag = lag.max(now.duration_since(watermark).as_secs_f64());
             }
+        }
+        for (source, seconds) in lags {
+            self.shared.instruments.watermark_lag(source.as_str(), seconds);
         }
     }
 }

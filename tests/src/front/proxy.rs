@@ -20,6 +20,7 @@ use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
 use super::fault::{Fault, Script};
+use crate::stream_front::StreamFront;
 
 type Answer = Response<Full<Bytes>>;
 
@@ -28,6 +29,8 @@ type Answer = Response<Full<Bytes>>;
 pub(super) struct Upstream {
     authority: Authority,
     client: Client<HttpConnector, Full<Bytes>>,
+    /// Answers the streams' calls in place of the emulator.
+    streams: Option<Arc<StreamFront>>,
     /// Forwarded calls are tasks of their own, so that they outlive a client that hangs up.
     forwarded: TaskTracker,
 }
@@ -85,8 +88,11 @@ async fn relay(request: Request<Incoming>, upstream: &Upstream, script: &Script)
 
 /// The call's name: what follows the service and its version in `DynamoDB_20120810.PutItem`.
 fn call_of(headers: &HeaderMap) -> &str {
-    let target = headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default();
-    target.rsplit('.').next().unwrap_or_default()
+    target_of(headers).rsplit('.').next().unwrap_or_default()
+}
+
+fn target_of(headers: &HeaderMap) -> &str {
+    headers.get("x-amz-target").and_then(|target| target.to_str().ok()).unwrap_or_default()
 }
 
 /// What DynamoDB answers to a request that meets a transaction under way. A transaction gets one reason per item, in order.
@@ -107,7 +113,11 @@ fn conflict(request: &Value) -> Answer {
 
 fn refuse(status: StatusCode, error: &str, mut detail: Value) -> Answer {
     detail["__type"] = format!("com.amazonaws.dynamodb.v20120810#{error}").into();
-    let mut answer = Response::new(Full::new(Bytes::from(detail.to_string())));
+    answer_with(status, &detail)
+}
+
+fn answer_with(status: StatusCode, body: &Value) -> Answer {
+    let mut answer = Response::new(Full::new(Bytes::from(body.to_string())));
     *answer.status_mut() = status;
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/x-amz-json-1.0"));
     answer
@@ -116,12 +126,12 @@ fn refuse(status: StatusCode, error: &str, mut detail: Value) -> Answer {
 impl Upstream {
     /// # Errors
     /// When the URL is not one of a plain HTTP server.
-    pub(super) fn new(url: &str) -> anyhow::Result<Self> {
+    pub(super) fn new(url: &str, streams: Option<Arc<StreamFront>>) -> anyhow::Result<Self> {
         let uri: Uri = url.parse().with_context(|| format!("`{url}` is no URL"))?;
         anyhow::ensure!(uri.scheme() == Some(&Scheme::HTTP), "`{url}` does not begin with http://");
         let authority = uri.authority().with_context(|| format!("`{url}` names no host"))?.clone();
         let client = Client::builder(TokioExecutor::new()).build_http();
-        Ok(Self { authority, client, forwarded: TaskTracker::new() })
+        Ok(Self { authority, client, streams, forwarded: TaskTracker::new() })
     }
 
     /// Hands a request to the emulator, after a delay if there is one, and returns its answer.
@@ -131,12 +141,35 @@ impl Upstream {
             if let Some(delay) = delay {
                 tokio::time::sleep(delay).await;
             }
-            upstream.exchange(request).await
+            match upstream.streams.clone() {
+                Some(streams) => upstream.exchange_beside(&streams, request).await,
+                None => upstream.exchange(request).await,
+            }
         });
         match forwarded.await.expect("forwarding does not panic") {
             Ok(answer) => answer,
             Err(error) => refuse(StatusCode::BAD_GATEWAY, "InternalServerError", json!({ "message": format!("{error:#}") })),
         }
+    }
+
+    /// Leaves the streams' calls to the stream front, and the table's part in them.
+    async fn exchange_beside(&self, streams: &StreamFront, request: Request<Full<Bytes>>) -> anyhow::Result<Answer> {
+        let (service, call) = target_of(request.headers()).split_once('.').unwrap_or_default();
+        let (is_streams, call) = (service.starts_with("DynamoDBStreams"), call.to_owned());
+        if is_streams {
+            let body = request.into_body().collect().await?.to_bytes();
+            return Ok(match streams.answer(&call, &serde_json::from_slice(&body)?).await? {
+                Ok(answer) => answer_with(StatusCode::OK, &answer),
+                Err(refusal) => refuse(StatusCode::BAD_REQUEST, refusal.code, json!({ "message": refusal.message })),
+            });
+        }
+        let answer = self.exchange(request).await?;
+        if call != "DescribeTable" || !answer.status().is_success() {
+            return Ok(answer);
+        }
+        let mut description: Value = serde_json::from_slice(&answer.into_body().collect().await?.to_bytes())?;
+        streams.describe_in(&mut description["Table"]).await?;
+        Ok(answer_with(StatusCode::OK, &description))
     }
 
     async fn exchange(&self, mut request: Request<Full<Bytes>>) -> anyhow::Result<Answer> {

@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn an_item_that_would_not_count_is_not_shown() {
         let file = "
-sources: { s: { table: T, key: { partition: id }, tenant: { constant: demo } } }
+sources: { s: { table: Things, key: { partition: id }, tenant: { constant: demo } } }
 metrics:
   m: { source: s, time: at, where: [{ attribute: state, in: [done] }], measures: { n: { count: true } }, group_by: [[]] }
 ";

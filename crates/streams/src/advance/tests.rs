@@ -38,11 +38,11 @@ async fn a_step_is_committed_once_however_often_it_is_sent() {
     let emulator = Emulator::start().await;
     let held = held(&emulator, shard_id("s")).await;
     let step = held.advance(&after(7), 3);
-    assert_eq!(emulator.streams.reread(&held, &step).await.unwrap(), Verdict::NotCommitted);
+    assert_eq!(emulator.streams.reread(&step).await.unwrap(), Verdict::NotCommitted);
     assert_eq!(emulator.streams.advance(&step).await.unwrap(), Verdict::Committed);
     let again = emulator.streams.advance(&step).await.unwrap();
     assert_eq!(again, Verdict::Committed, "the acknowledgement was lost, the retry finds the step made");
-    assert_eq!(emulator.streams.reread(&held, &step).await.unwrap(), Verdict::Committed);
+    assert_eq!(emulator.streams.reread(&step).await.unwrap(), Verdict::Committed);
     let other = held.advance(&after(9), 3);
     assert_eq!(emulator.streams.advance(&other).await.unwrap(), Verdict::Moved(after(7)), "a step from the old position");
     let next = held.after(&step).advance(&after(9), 3);
@@ -59,7 +59,7 @@ async fn a_zombies_step_is_refused() {
     assert_eq!(taken.lease.epoch, zombie.lease.epoch + 1);
     let step = zombie.advance(&after(7), 0);
     assert_eq!(emulator.streams.advance(&step).await.unwrap(), Verdict::LeaseLost);
-    assert_eq!(emulator.streams.reread(&zombie, &step).await.unwrap(), Verdict::LeaseLost);
+    assert_eq!(emulator.streams.reread(&step).await.unwrap(), Verdict::LeaseLost);
     assert_eq!(emulator.streams.advance(&taken.advance(&after(7), 0)).await.unwrap(), Verdict::Committed);
     let verdict = emulator.streams.advance(&step).await.unwrap();
     assert_eq!(verdict, Verdict::LeaseLost, "the position the zombie wanted, but not by the zombie");

@@ -70,3 +70,11 @@ pub(crate) fn instant_ms(item: &Item, attribute: &'static str) -> Result<Option<
     let ms: Option<i64> = optional_number(item, attribute)?;
     ms.map(Timestamp::from_millisecond).transpose().map_err(|_| Malformed::new(item, attribute))
 }
+
+/// A set of texts, as the type they stand for; absent is empty.
+pub(crate) fn text_set<T: FromStr>(item: &Item, attribute: &'static str) -> Result<Vec<T>, Malformed> {
+    let malformed = || Malformed::new(item, attribute);
+    let Some(value) = item.get(attribute) else { return Ok(Vec::new()) };
+    let texts = value.as_ss().map_err(|_| malformed())?;
+    texts.iter().map(|text| text.parse().map_err(|_| malformed())).collect()
+}

@@ -10,7 +10,7 @@ use jiff::Timestamp;
 
 use super::attribute::{Item, Malformed, number_value, parsed, text_value};
 use super::key::{self, Key};
-use super::shard::{EPOCH, Fence, GAP, OWNER, POSITION, ShardItem};
+use super::shard::{EPOCH, Fence, GAP, OWNER, POSITION, STATE, ShardItem, ShardState};
 use super::stream::EXACT;
 use crate::client::Streams;
 use crate::error::Error;
@@ -28,14 +28,25 @@ pub enum GapReason {
     Trimmed,
     /// A shard appeared whose parent is neither stored nor listed: what the parent held is unknown.
     Lineage,
+    /// The stream no longer knows a shard that was not read to its end.
+    Vanished,
+    /// A shard was read for the first time when its first records may have been trimmed already.
+    Aged,
+    /// The table has another stream than before: what was changed while it had none is unknown.
+    Replaced,
 }
 
 impl GapReason {
+    const ALL: [Self; 5] = [Self::Trimmed, Self::Lineage, Self::Vanished, Self::Aged, Self::Replaced];
+
     /// The word that is stored and shown.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Trimmed => "trimmed",
             Self::Lineage => "lineage",
+            Self::Vanished => "vanished",
+            Self::Aged => "aged",
+            Self::Replaced => "replaced",
         }
     }
 }
@@ -44,7 +55,7 @@ impl std::str::FromStr for GapReason {
     type Err = ();
 
     fn from_str(text: &str) -> Result<Self, ()> {
-        [Self::Trimmed, Self::Lineage].into_iter().find(|reason| reason.as_str() == text).ok_or(())
+        Self::ALL.into_iter().find(|reason| reason.as_str() == text).ok_or(())
     }
 }
 
@@ -92,10 +103,19 @@ impl Streams {
     /// [`Error::LeaseLost`] when the shard is no longer held at this position. After a retryable error the gap may have
     /// been recorded; calling again settles it.
     pub async fn record_gap(&self, held: &HeldShard, reason: GapReason, now: Timestamp) -> Result<HeldShard, Error> {
+        self.step_over(held, Position::TrimHorizon, reason, now).await
+    }
+
+    /// Records that the whole rest of a shard is gone: it counts as finished, and its children may start.
+    pub(crate) async fn record_loss(&self, held: &HeldShard, now: Timestamp) -> Result<HeldShard, Error> {
+        self.step_over(held, Position::ShardEnd, GapReason::Vanished, now).await
+    }
+
+    async fn step_over(&self, held: &HeldShard, to: Position, reason: GapReason, now: Timestamp) -> Result<HeldShard, Error> {
         let gap = GapItem { shard: held.shard.clone(), position: held.position.clone(), reason, detected_at: now };
-        let step = self.step_over_gap(held);
+        let step = self.step_over_gap(held, &to);
         let lease = Lease { epoch: held.lease.epoch + 1, ..held.lease.clone() };
-        let stepped = HeldShard { lease, ..held.moved(Position::TrimHorizon) };
+        let stepped = HeldShard { lease, ..held.moved(to) };
         let step = TransactWriteItem::builder().update(step).build();
         match self.transact(step, gap, &held.stream).await {
             Ok(()) => Ok(stepped),
@@ -108,14 +128,15 @@ impl Streams {
         }
     }
 
-    /// Stores a shard whose parent is unknown, together with the gap that means. Nothing happens if it is stored already.
-    pub(crate) async fn create_orphan(&self, stream: &StreamId, shard: ShardItem, now: Timestamp) -> Result<(), Error> {
-        let gap = GapItem {
-            shard: shard.shard.clone(),
-            position: shard.fence.position.clone(),
-            reason: GapReason::Lineage,
-            detected_at: now,
-        };
+    /// Stores a shard that begins with a gap, together with that gap. Nothing happens if it is stored already.
+    pub(crate) async fn create_with_gap(
+        &self,
+        stream: &StreamId,
+        shard: ShardItem,
+        reason: GapReason,
+        now: Timestamp,
+    ) -> Result<(), Error> {
+        let gap = GapItem { shard: shard.shard.clone(), position: shard.fence.position.clone(), reason, detected_at: now };
         let put = Put::builder()
             .table_name(&*self.control_table)
             .set_item(Some(shard.into_item(stream)))
@@ -130,21 +151,24 @@ impl Streams {
         }
     }
 
-    fn step_over_gap(&self, held: &HeldShard) -> Update {
+    fn step_over_gap(&self, held: &HeldShard, to: &Position) -> Update {
+        let state = if *to == Position::ShardEnd { ShardState::Lost } else { ShardState::Active };
         Update::builder()
             .table_name(&*self.control_table)
             .set_key(Some(Key::shard(&held.stream, &held.shard).into_item()))
-            .update_expression("SET #pos = :horizon, #epoch = :next, #gap = :true")
+            .update_expression("SET #pos = :to, #epoch = :next, #gap = :true, #state = :state")
             .condition_expression("#owner = :me AND #epoch = :epoch AND #pos = :from")
             .expression_attribute_names("#owner", OWNER)
             .expression_attribute_names("#epoch", EPOCH)
             .expression_attribute_names("#pos", POSITION)
             .expression_attribute_names("#gap", GAP)
+            .expression_attribute_names("#state", STATE)
             .expression_attribute_values(":me", text_value(&held.lease.owner))
             .expression_attribute_values(":epoch", number_value(held.lease.epoch))
             .expression_attribute_values(":next", number_value(held.lease.epoch + 1))
             .expression_attribute_values(":from", text_value(&held.position))
-            .expression_attribute_values(":horizon", text_value(Position::TrimHorizon))
+            .expression_attribute_values(":to", text_value(to))
+            .expression_attribute_values(":state", text_value(state.as_str()))
             .expression_attribute_values(":true", AttributeValue::Bool(true))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .build()

@@ -3,7 +3,9 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::try_join_all;
 
-use super::attribute::{Item, Malformed, flag, number, number_value, optional_parsed, parsed, text_value};
+use super::attribute::{
+    Item, Malformed, flag, number, number_value, optional_number, optional_parsed, parsed, text_set, text_value,
+};
 use super::key::{self, Key};
 use crate::client::Streams;
 use crate::error::Error;
@@ -19,6 +21,7 @@ pub(crate) const OPENED: &str = "opened";
 pub(crate) const CHILDREN: &str = "children";
 pub(crate) const STATE: &str = "state";
 pub(crate) const GAP: &str = "gap";
+pub(crate) const UNLISTED: &str = "unlisted";
 const CREATED_MS: &str = "created_ms";
 
 /// Where a shard is in its life.
@@ -83,13 +86,27 @@ pub(crate) struct ShardItem {
     pub(crate) state: ShardState,
     /// History was skipped in this shard or just before it.
     pub(crate) gap: bool,
+    /// The stream has not listed it for a while, though it is unfinished.
+    pub(crate) unlisted: bool,
+    /// When its item may be deleted, in epoch seconds: it is finished, and nothing needs it any more.
+    pub(crate) expires_at: Option<i64>,
 }
 
 impl ShardItem {
     /// A shard nobody has read yet.
     pub(crate) fn unread(shard: ShardId, parent: Option<ShardId>, position: Position) -> Self {
         let fence = Fence { owner: None, epoch: 0, position, defs: 0 };
-        Self { shard, fence, parent, opened: false, children: Vec::new(), state: ShardState::Active, gap: false }
+        Self {
+            shard,
+            fence,
+            parent,
+            opened: false,
+            children: Vec::new(),
+            state: ShardState::Active,
+            gap: false,
+            unlisted: false,
+            expires_at: None,
+        }
     }
 
     pub(crate) fn is_finished(&self) -> bool {
@@ -97,23 +114,16 @@ impl ShardItem {
     }
 
     pub(crate) fn of_item(item: &Item) -> Result<Self, Malformed> {
-        let children = match item.get(CHILDREN) {
-            None => Vec::new(),
-            Some(AttributeValue::Ss(texts)) => texts
-                .iter()
-                .map(|text| ShardId::new(text))
-                .collect::<Result<_, _>>()
-                .map_err(|_| Malformed::new(item, CHILDREN))?,
-            Some(_) => return Err(Malformed::new(item, CHILDREN)),
-        };
         Ok(Self {
             shard: parsed(item, key::SORT)?,
             fence: Fence::of_item(item)?,
             parent: optional_parsed(item, PARENT)?,
             opened: flag(item, OPENED)?,
-            children,
+            children: text_set(item, CHILDREN)?,
             state: parsed(item, STATE)?,
             gap: flag(item, GAP)?,
+            unlisted: flag(item, UNLISTED)?,
+            expires_at: optional_number(item, key::EXPIRES_AT)?,
         })
     }
 
@@ -141,6 +151,12 @@ impl ShardItem {
         set(STATE, text_value(self.state.as_str()));
         if self.gap {
             set(GAP, AttributeValue::Bool(true));
+        }
+        if self.unlisted {
+            set(UNLISTED, AttributeValue::Bool(true));
+        }
+        if let Some(at) = self.expires_at {
+            set(key::EXPIRES_AT, number_value(at));
         }
         item
     }
@@ -173,11 +189,13 @@ mod tests {
             position in prop_oneof![Just(Position::TrimHorizon), any::<i64>().prop_map(Position::At), Just(Position::ShardEnd)],
             parent in proptest::option::of(shard_id()),
             children in proptest::collection::btree_set(shard_id(), 0..3),
-            (opened, gap) in any::<(bool, bool)>(),
+            (opened, gap, unlisted) in any::<(bool, bool, bool)>(),
+            expires_at in proptest::option::of(any::<i64>()),
             state in prop_oneof![Just(ShardState::Active), Just(ShardState::Done), Just(ShardState::Lost)],
         ) -> ShardItem {
             let fence = Fence { owner, epoch, position, defs };
-            ShardItem { shard, fence, parent, opened, children: children.into_iter().collect(), state, gap }
+            let children = children.into_iter().collect();
+            ShardItem { shard, fence, parent, opened, children, state, gap, unlisted, expires_at }
         }
     }
 

@@ -18,6 +18,8 @@ const BOOT_DONE: &str = "boot_done";
 pub(crate) const EXACT: &str = "exact";
 const HISTORY: &str = "history";
 const LISTED_AT: &str = "listed_at";
+const FOLLOWS: &str = "follows";
+const CLOSED: &str = "closed";
 
 /// One stream, as stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,6 +37,10 @@ pub(crate) struct StreamItem {
     /// The stream was read from its table's first change.
     pub(crate) history: bool,
     pub(crate) listed_at: Option<Timestamp>,
+    /// The stream that the table had before this one.
+    pub(crate) follows: Option<StreamId>,
+    /// It was replaced by another, and listed completely after that: no shard is to come.
+    pub(crate) closed: bool,
 }
 
 impl StreamItem {
@@ -49,6 +55,8 @@ impl StreamItem {
             exact: flag(item, EXACT)?,
             history: flag(item, HISTORY)?,
             listed_at: optional_parsed(item, LISTED_AT)?,
+            follows: optional_parsed(item, FOLLOWS)?,
+            closed: flag(item, CLOSED)?,
         })
     }
 
@@ -64,6 +72,12 @@ impl StreamItem {
         set(HISTORY, AttributeValue::Bool(self.history));
         if let Some(at) = self.listed_at {
             set(LISTED_AT, text_value(at));
+        }
+        if let Some(stream) = self.follows {
+            set(FOLLOWS, text_value(stream));
+        }
+        if self.closed {
+            set(CLOSED, AttributeValue::Bool(true));
         }
         item
     }
@@ -94,20 +108,27 @@ impl Streams {
         stored.ok_or(Error::Incomplete { operation: "GetItem", what: "the stream's item, which exists" })
     }
 
-    /// Notes that a complete listing was made and every shard of it is stored.
-    pub(crate) async fn mark_listed(&self, stream: &StreamId, now: Timestamp) -> Result<(), Error> {
+    /// Notes that a complete listing was made and every shard of it is stored; and whether it was the stream's last word,
+    /// because the stream was replaced before.
+    pub(crate) async fn mark_listed(&self, stream: &StreamId, closed: bool, now: Timestamp) -> Result<(), Error> {
         let request = self
             .dynamodb
             .update_item()
             .table_name(&*self.control_table)
             .set_key(Some(Key::stream(stream).into_item()))
-            .update_expression("SET #boot_done = :true, #listed_at = :now")
             .condition_expression("attribute_exists(#pk)")
             .expression_attribute_names("#pk", key::PARTITION)
             .expression_attribute_names("#boot_done", BOOT_DONE)
             .expression_attribute_names("#listed_at", LISTED_AT)
             .expression_attribute_values(":true", AttributeValue::Bool(true))
             .expression_attribute_values(":now", text_value(now));
+        // Never taken back: a worker that does not know yet that the stream was replaced may list it after this.
+        let request = if closed {
+            let request = request.update_expression("SET #boot_done = :true, #listed_at = :now, #closed = :true");
+            request.expression_attribute_names("#closed", CLOSED)
+        } else {
+            request.update_expression("SET #boot_done = :true, #listed_at = :now")
+        };
         request.send().await.map_err(|error| self.failed("UpdateItem", error))?;
         Ok(())
     }

@@ -26,54 +26,94 @@ fn names<'a>(shards: impl IntoIterator<Item = &'a ShardItem>) -> Vec<&'a str> {
 
 #[test]
 fn parents_are_stored_before_their_children() {
-    let births = graph(vec![]).missing(&listed(&[("a", Some("b")), ("b", Some("c")), ("c", None)]), &Position::At(5), false);
+    let births =
+        graph(vec![]).missing(&listed(&[("a", Some("b")), ("b", Some("c")), ("c", None)]), &Position::At(5), false, false);
     assert_eq!(names(&births), ["c", "b", "a"]);
     let positions: Vec<&Position> = births.iter().map(|shard| &shard.fence.position).collect();
-    assert_eq!(positions, [&Position::At(5), &Position::TrimHorizon, &Position::TrimHorizon]);
+    assert_eq!(
+        positions,
+        [&Position::At(5), &Position::At(5), &Position::At(5)],
+        "what was there at the start begins at the start"
+    );
 }
 
 #[test]
 fn a_parent_that_was_trimmed_before_the_start_is_no_gap_and_later_it_is_one() {
-    let at_start = graph(vec![]).missing(&listed(&[("a", Some("gone"))]), &Position::At(5), false);
+    let at_start = graph(vec![]).missing(&listed(&[("a", Some("gone"))]), &Position::At(5), false, false);
     assert_eq!((at_start[0].gap, &at_start[0].parent, &at_start[0].fence.position), (false, &None, &Position::At(5)));
-    let later = graph(vec![]).missing(&listed(&[("a", Some("gone"))]), &Position::At(5), true);
+    let later = graph(vec![]).missing(&listed(&[("a", Some("gone"))]), &Position::At(5), true, false);
     assert_eq!((later[0].gap, &later[0].parent, &later[0].fence.position), (true, &None, &Position::TrimHorizon));
 }
 
 #[test]
 fn a_parent_that_is_stored_but_no_longer_listed_still_gates() {
     let graph = graph(vec![stored("p", None, ShardState::Done)]);
-    let births = graph.missing(&listed(&[("a", Some("p"))]), &Position::TrimHorizon, true);
+    let births = graph.missing(&listed(&[("a", Some("p"))]), &Position::TrimHorizon, true, false);
     assert_eq!((births[0].gap, &births[0].parent), (false, &Some(shard_id("p"))));
 }
 
 #[test]
-fn a_missing_parent_is_never_a_go_ahead() {
-    let (me, nobody) = (WorkerId::new("me.1").unwrap(), |_: &ShardId| false);
-    let orphan = stored("a", Some("gone"), ShardState::Active);
-    assert!(graph(vec![orphan]).claimable(&me, nobody, |_| true).is_empty());
+fn the_first_shards_of_a_streams_successor_begin_with_a_gap() {
+    let listed = listed(&[("a", None), ("b", Some("gone")), ("c", Some("a"))]);
+    let births = graph(vec![]).missing(&listed, &Position::TrimHorizon, false, true);
+    let gaps: Vec<(&str, bool)> = births.iter().map(|shard| (shard.shard.as_str(), shard.gap)).collect();
+    assert_eq!(gaps, [("a", true), ("b", true), ("c", false)]);
+    let later = graph(vec![]).missing(&listed, &Position::TrimHorizon, true, true);
+    assert!(later.iter().all(|shard| shard.gap == (shard.shard == shard_id("b"))), "{later:?}");
 }
 
 #[test]
-fn only_free_dead_and_own_shards_are_claimable() {
-    let owned = |shard, owner: &str| {
-        let mut shard = stored(shard, None, ShardState::Active);
-        shard.fence.owner = Some(WorkerId::new(owner).unwrap());
-        shard
-    };
-    let graph = graph(vec![
-        owned("dead", "dead.1"),
-        owned("held", "me.1"),
-        owned("live", "live.1"),
-        owned("mine", "me.1"),
+fn a_missing_parent_is_never_a_go_ahead() {
+    let orphan = stored("a", Some("gone"), ShardState::Active);
+    assert_eq!(names(graph(vec![orphan]).runnable()), [""; 0]);
+}
+
+#[test]
+fn what_is_unfinished_and_behind_no_unfinished_parent_is_runnable() {
+    let opened = ShardItem { opened: true, ..stored("opened", Some("gone"), ShardState::Active) };
+    let mut graph = graph(vec![
+        opened,
+        stored("behind-done", Some("done"), ShardState::Active),
+        stored("behind-lost", Some("lost"), ShardState::Active),
+        stored("behind-root", Some("root"), ShardState::Active),
         stored("done", None, ShardState::Done),
-        stored("free", None, ShardState::Active),
         stored("lost", None, ShardState::Lost),
-        stored("waiting", Some("free"), ShardState::Active),
+        stored("root", None, ShardState::Active),
     ]);
-    let me = WorkerId::new("me.1").unwrap();
-    let claimable = graph.claimable(&me, |shard| shard.as_str() == "held", |owner| owner.as_str() == "dead.1");
-    assert_eq!(names(claimable), ["dead", "free", "mine"]);
+    assert_eq!(names(graph.runnable()), ["behind-done", "behind-lost", "opened", "root"]);
+    graph.hold_roots(true);
+    assert_eq!(names(graph.runnable()), ["behind-done", "behind-lost", "opened"], "another stream is to be read before");
+}
+
+#[test]
+fn listings_tell_which_shards_are_gone_and_whose_items_have_served() {
+    let with_child = |shard, child| ShardItem { children: vec![shard_id(child)], ..stored(shard, None, ShardState::Done) };
+    let opened = ShardItem { opened: true, ..stored("opened", Some("served"), ShardState::Active) };
+    let graph = graph(vec![
+        opened,
+        stored("active", None, ShardState::Active),
+        stored("kept", None, ShardState::Done),
+        stored("lost", None, ShardState::Lost),
+        ShardItem { unlisted: true, ..stored("noted", None, ShardState::Active) },
+        ShardItem { unlisted: true, ..stored("back", None, ShardState::Active) },
+        ShardItem { expires_at: Some(5), ..stored("back-too", None, ShardState::Done) },
+        stored("unopened", Some("needed"), ShardState::Active),
+        with_child("childless", "deleted-before"),
+        with_child("needed", "unopened"),
+        with_child("served", "opened"),
+    ]);
+    let listed = ["back", "back-too", "opened", "unopened"].map(shard_id);
+    let notes = graph.notes(&listed.iter().collect(), |shard| shard.as_str() != "kept");
+    let notes: Vec<(&str, Note)> = notes.iter().map(|(shard, note)| (shard.as_str(), *note)).collect();
+    let expected = [
+        ("active", Note::Unlisted),
+        ("back", Note::Listed),
+        ("back-too", Note::Listed),
+        ("childless", Note::Served),
+        ("lost", Note::Served),
+        ("served", Note::Served),
+    ];
+    assert_eq!(notes, expected);
 }
 
 #[test]
@@ -101,7 +141,7 @@ proptest! {
             ListedShard { shard: shard_id(&name(n)), parent: (*parent != n).then(|| shard_id(&name(*parent))) }
         };
         let listed: Vec<ListedShard> = parents.iter().enumerate().map(shard).collect();
-        let births = graph(vec![]).missing(&listed, &Position::At(5), boot_done);
+        let births = graph(vec![]).missing(&listed, &Position::At(5), boot_done, false);
         prop_assert_eq!(births.len(), listed.len());
         for (at, birth) in births.iter().enumerate() {
             let was = listed.iter().find(|listed| listed.shard == birth.shard).unwrap();

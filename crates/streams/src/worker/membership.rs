@@ -1,7 +1,7 @@
 //! Who is alive. A worker beats; whoever sees another's beat unchanged for the TTL, by its own monotonic clock, takes it
 //! for dead. No two machines' clocks are compared.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -11,10 +11,14 @@ use super::Worker;
 use crate::client::Streams;
 use crate::control::worker::{Seen, WorkerItem, WorkerStatus, seen_key};
 use crate::error::Error;
-use crate::id::WorkerId;
+use crate::id::{StreamId, WorkerId};
 
 /// A worker beats this often within the TTL, so that a few lost beats do not cost it its shards.
 const BEATS_PER_TTL: u32 = 5;
+/// What changed is told this soon, not only with the next beat.
+const TELL: Duration = Duration::from_secs(1);
+/// Shard tasks that show nothing for this long are stuck: a page or a commit takes seconds at worst.
+const STALLED: Duration = Duration::from_secs(60);
 
 /// This worker's own beat, and what it knows of the others'.
 #[derive(Debug)]
@@ -22,10 +26,14 @@ pub(super) struct Membership {
     pub(super) id: WorkerId,
     lease_ttl: Duration,
     status: WorkerStatus,
+    changes: u64,
     beat_due: Instant,
     /// When the last beat that succeeded was sent: its effect is not later than that.
     last_beat: Instant,
     peers: BTreeMap<WorkerId, Peer>,
+    /// When the application last reported progress of its shard tasks, or could not be expected to make any. None: it
+    /// never reported, and is not watched.
+    progress_at: Option<Instant>,
 }
 
 #[derive(Debug)]
@@ -37,8 +45,20 @@ struct Peer {
 
 impl Membership {
     pub(super) fn new(id: WorkerId, lease_ttl: Duration, mono: Instant) -> Self {
-        let peers = BTreeMap::new();
-        Self { id, lease_ttl, status: WorkerStatus::Active, beat_due: mono, last_beat: mono, peers }
+        Self {
+            id,
+            lease_ttl,
+            status: WorkerStatus::Active,
+            changes: 0,
+            beat_due: mono,
+            last_beat: mono,
+            peers: BTreeMap::new(),
+            progress_at: None,
+        }
+    }
+
+    pub(super) fn lease_ttl(&self) -> Duration {
+        self.lease_ttl
     }
 
     pub(super) fn interval(&self) -> Duration {
@@ -49,15 +69,48 @@ impl Membership {
         mono >= self.beat_due
     }
 
-    pub(super) async fn beat(&mut self, streams: &Streams, seen: &Seen, now: Timestamp, mono: Instant) -> Result<(), Error> {
-        streams.beat(&self.id, self.status, seen, now).await?;
+    /// Beats, saying which streams this worker reads and how far its shards are included.
+    pub(super) async fn beat(
+        &mut self,
+        streams: &Streams,
+        (read, seen): (BTreeSet<StreamId>, Seen),
+        now: Timestamp,
+        mono: Instant,
+    ) -> Result<(), Error> {
+        let (id, status, changes) = (self.id.clone(), self.status, self.changes);
+        streams.beat(&WorkerItem { id, beat: 0, status, streams: read, changes, seen }, now).await?;
         self.last_beat = mono;
         self.beat_due = mono + self.interval();
         Ok(())
     }
 
+    /// This worker has changed which shards there are or who holds them: the others are to know soon.
+    pub(super) fn changed(&mut self) {
+        self.changes += 1;
+        self.beat_due = self.beat_due.min(self.last_beat + TELL);
+    }
+
+    /// Beats fail, so others may soon take over. A worker that withholds its beats is stuck, not paused.
     pub(super) fn is_paused(&self, mono: Instant) -> bool {
-        mono.saturating_duration_since(self.last_beat) >= self.lease_ttl * 2 / 3
+        !self.is_stalled(mono) && mono.saturating_duration_since(self.last_beat) >= self.lease_ttl * 2 / 3
+    }
+
+    /// The shard tasks go on, or are not expected to: they are paused, or there are none.
+    pub(super) fn progressed(&mut self, mono: Instant) {
+        self.progress_at = self.progress_at.max(Some(mono));
+    }
+
+    /// Keeps tasks that cannot make progress just now from being taken for stuck.
+    pub(super) fn excuse(&mut self, mono: Instant) {
+        if self.progress_at.is_some() {
+            self.progressed(mono);
+        }
+    }
+
+    /// The shard tasks have made no progress for so long that this worker should not hold their shards any more.
+    pub(super) fn is_stalled(&self, mono: Instant) -> bool {
+        let allowed = STALLED.max(self.lease_ttl * 2);
+        self.progress_at.is_some_and(|at| mono.saturating_duration_since(at) >= allowed)
     }
 
     pub(super) fn drain(&mut self) {
@@ -83,11 +136,23 @@ impl Membership {
         self.peers.get(worker).is_none_or(|peer| self.is_silent(peer, mono))
     }
 
-    /// Whether it is this worker's turn to list and to publish: the live worker with the least id does.
-    pub(super) fn is_first(&self, mono: Instant) -> bool {
-        let is_able = |peer: &Peer| peer.item.status == WorkerStatus::Active && !self.is_silent(peer, mono);
-        let others = self.peers.iter().filter(|(id, peer)| **id != self.id && is_able(peer));
-        others.map(|(id, _)| id).min().is_none_or(|least| self.id < *least)
+    /// The live workers that take shards of a stream, in order. This one is among them unless it drains.
+    pub(super) fn readers(&self, stream: &StreamId, mono: Instant) -> BTreeSet<WorkerId> {
+        let reads = |peer: &Peer| {
+            peer.item.status == WorkerStatus::Active && peer.item.streams.contains(stream) && !self.is_silent(peer, mono)
+        };
+        let others = self.peers.iter().filter(|(id, peer)| **id != self.id && reads(peer)).map(|(id, _)| id.clone());
+        others.chain((!self.is_draining()).then(|| self.id.clone())).collect()
+    }
+
+    /// How many live readers of a stream come before this worker. The first one lists and publishes.
+    pub(super) fn rank(&self, stream: &StreamId, mono: Instant) -> usize {
+        self.readers(stream, mono).iter().take_while(|id| **id < self.id).count()
+    }
+
+    /// How often each of the others has changed what is stored of shards.
+    pub(super) fn changes_of(&self, items: &[WorkerItem]) -> BTreeMap<WorkerId, u64> {
+        items.iter().filter(|item| item.id != self.id).map(|item| (item.id.clone(), item.changes)).collect()
     }
 
     /// What the live others have seen of a shard.
@@ -102,10 +167,11 @@ impl Membership {
 }
 
 impl Worker {
-    /// What this worker reports of the shards it holds.
-    pub(super) fn seen(&self) -> Seen {
+    /// What this worker says of itself: the streams it reads, and what it has seen of the shards it holds.
+    pub(super) fn report_of_self(&self) -> (BTreeSet<StreamId>, Seen) {
+        let streams = self.sources.iter().map(|source| source.graph.stream().clone()).collect();
         let known = self.held.iter().filter_map(|(shard, watermark)| Some((shard, (*watermark)?)));
-        known.map(|((stream, shard), watermark)| (seen_key(stream, shard), watermark)).collect()
+        (streams, known.map(|((stream, shard), watermark)| (seen_key(stream, shard), watermark)).collect())
     }
 }
 
@@ -114,7 +180,12 @@ mod tests {
     use super::*;
 
     fn worker(id: &str, beat: u64, status: WorkerStatus) -> WorkerItem {
-        WorkerItem { id: WorkerId::new(id).unwrap(), beat, status, seen: Seen::new() }
+        let streams = BTreeSet::from([stream()]);
+        WorkerItem { id: WorkerId::new(id).unwrap(), beat, status, streams, changes: 0, seen: Seen::new() }
+    }
+
+    fn stream() -> StreamId {
+        StreamId::new("Orders/1").unwrap()
     }
 
     #[test]
@@ -135,12 +206,15 @@ mod tests {
     fn the_live_worker_with_the_least_id_lists() {
         let (ttl, start) = (Duration::from_secs(15), Instant::now());
         let mut membership = Membership::new(WorkerId::new("b.1").unwrap(), ttl, start);
-        assert!(membership.is_first(start));
+        assert_eq!(membership.rank(&stream(), start), 0);
         membership.observe(vec![worker("a.1", 1, WorkerStatus::Active), worker("b.1", 1, WorkerStatus::Active)], start);
-        assert!(!membership.is_first(start));
-        assert!(membership.is_first(start + ttl), "the other one is dead by now");
+        assert_eq!(membership.rank(&stream(), start), 1);
+        assert_eq!(membership.rank(&stream(), start + ttl), 0, "the other one is dead by now");
         membership.observe(vec![worker("a.1", 2, WorkerStatus::Draining)], start + ttl);
-        assert!(membership.is_first(start + ttl), "a draining worker lists nothing");
+        assert_eq!(membership.rank(&stream(), start + ttl), 0, "a draining worker lists nothing");
+        membership.observe(vec![worker("a.1", 3, WorkerStatus::Active)], start + ttl);
+        let other = StreamId::new("Stock/1").unwrap();
+        assert_eq!(membership.rank(&other, start + ttl), 0, "it does not read that stream");
     }
 
     #[test]
@@ -149,5 +223,29 @@ mod tests {
         let membership = Membership::new(WorkerId::new("b.1").unwrap(), ttl, start);
         assert!(!membership.is_paused(start + Duration::from_secs(9)));
         assert!(membership.is_paused(start + Duration::from_secs(10)));
+    }
+
+    #[test]
+    fn a_worker_whose_tasks_show_nothing_is_stuck_unless_it_is_excused() {
+        let (ttl, start) = (Duration::from_secs(15), Instant::now());
+        let mut membership = Membership::new(WorkerId::new("b.1").unwrap(), ttl, start);
+        membership.excuse(start);
+        assert!(!membership.is_stalled(start + STALLED * 9), "an application that never reports is not watched");
+        membership.progressed(start);
+        assert!(!membership.is_stalled(start + STALLED - Duration::from_millis(1)));
+        assert!(membership.is_stalled(start + STALLED));
+        assert!(!membership.is_paused(start + STALLED), "or it could not show that it goes on again");
+        membership.excuse(start + STALLED);
+        assert!(membership.is_paused(start + STALLED) && !membership.is_stalled(start + STALLED));
+    }
+
+    #[test]
+    fn a_change_is_told_within_a_second() {
+        let (ttl, start) = (Duration::from_secs(15), Instant::now());
+        let mut membership = Membership::new(WorkerId::new("b.1").unwrap(), ttl, start);
+        membership.beat_due = start + ttl / BEATS_PER_TTL;
+        membership.changed();
+        assert!(!membership.is_beat_due(start + Duration::from_millis(999)));
+        assert!(membership.is_beat_due(start + Duration::from_secs(1)));
     }
 }

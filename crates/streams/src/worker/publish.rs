@@ -35,9 +35,6 @@ impl Publication {
 
 impl Worker {
     pub(super) async fn publish(&mut self, now: Timestamp, mono: Instant) -> Result<(), Error> {
-        if !self.membership.is_first(mono) {
-            return Ok(());
-        }
         for source in &mut self.sources {
             let publication = &mut source.publication;
             if mono < publication.due {
@@ -46,6 +43,10 @@ impl Worker {
             let stream = source.graph.stream();
             let bounding: BTreeSet<&ShardId> = source.graph.bounding().collect();
             publication.ended.retain(|shard, _| bounding.contains(shard));
+            if self.membership.is_draining() || self.membership.rank(stream, mono) > 0 {
+                publication.due = mono + INTERVAL;
+                continue;
+            }
             let of_shard = |shard: &ShardId| {
                 let own = self.held.get(&(stream.clone(), shard.clone())).copied().flatten();
                 let ended = publication.ended.get(shard).copied().flatten();

@@ -9,9 +9,8 @@ use axum::routing::get;
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tidemark_domain::{Definitions, Running};
-use tidemark_store::{Store, Tables};
+use tidemark_store::{RunningDefinitions, Store, Tables};
 use tidemark_streams::Streams;
-use tokio::sync::watch;
 use tower::ServiceExt;
 
 use super::*;
@@ -26,10 +25,11 @@ metrics:
 /// The API over a database that is not there: port 9 is the discard protocol's, and nothing listens.
 fn api() -> Router {
     let aws = tidemark_runtime::aws::at_endpoint("http://127.0.0.1:9", "test");
-    let (_, running) = watch::channel(Arc::new(Running::first(&Definitions::parse(ORDERS).expect("a good file"))));
-    let tables = Tables { data: "data".into(), control: "control".into() };
+    let store = Store::new(&aws, Tables { data: "data".into(), control: "control".into() });
+    let running = Running::first(&Definitions::parse(ORDERS).expect("a good file"));
+    let running = RunningDefinitions::new(store.clone(), running);
     let keys = Arc::new(SecretKeys { current: [1; 32], previous: None });
-    router(ApiState { store: Store::new(&aws, tables), streams: Streams::new(&aws, "control".into()), keys, running })
+    router(ApiState { store, streams: Streams::new(&aws, "control".into()), keys, running })
 }
 
 async fn send(router: Router, request: Request) -> (StatusCode, HeaderMap, Vec<u8>) {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use tidemark_domain::definition::Source;
 use tidemark_domain::{Running, SourceName};
+use tidemark_store::QuarantineCount;
 use utoipa::ToSchema;
 
 use crate::auth::{Caller, scope};
@@ -94,11 +95,12 @@ async fn status_of(
     state: &ApiState,
     running: &Running,
     (name, source): (&SourceName, &Source),
-    (quarantined, now): (u64, Timestamp),
+    (quarantined, now): (QuarantineCount, Timestamp),
 ) -> Result<SourceStatus, ApiError> {
     let (reading, gaps) = futures::try_join!(sources::reading(&state.streams, source), sources::gaps(&state.streams, source))?;
     let later = later_definitions(running, name);
     let freshness = Freshness::of(&reading, now).because(Reason::Definitions, !later.is_empty());
+    let freshness = freshness.because(Reason::BrokenRow, quarantined.overflows > 0);
     let describe = |reason: &Reason| Description { reason: *reason, detail: detail_of(*reason, gaps.len(), &later) };
     let descriptions = freshness.reasons.iter().map(describe).collect();
     let skipped = |gap: &tidemark_streams::Gap| SkippedPart {
@@ -107,7 +109,13 @@ async fn status_of(
         reason: gap.reason.as_str().to_owned(),
         detected_at: gap.detected_at,
     };
-    Ok(SourceStatus { source: name.clone(), freshness, descriptions, gaps: gaps.iter().map(skipped).collect(), quarantined })
+    Ok(SourceStatus {
+        source: name.clone(),
+        freshness,
+        descriptions,
+        gaps: gaps.iter().map(skipped).collect(),
+        quarantined: quarantined.records,
+    })
 }
 
 fn detail_of(reason: Reason, gaps: usize, later: &[String]) -> String {

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{Ended, Halt, IDLE_ADVANCE, IDLE_RECORDS_MAX, Next, ShardTask};
-use crate::commit::{self, Outcome};
+use crate::commit::{self, FullRows, Outcome};
 use crate::effect::Effects;
 use crate::fold::Fold;
 use crate::pending::Pending;
@@ -58,8 +58,9 @@ impl ShardTask {
         self.shared.values.remember(&running, writes.rows.iter().map(|row| &row.key)).await?;
         let advance = self.held.advance(&to, running.version);
         let from = self.provenance(last, now);
+        let full = if fold.records() > 1 { FullRows::Split } else { FullRows::Divert };
         let (rows, started) = (writes.rows.len(), Instant::now());
-        let outcome = self.shared.pool.commit(&self.held, &advance, writes, &from).await?;
+        let outcome = self.shared.pool.commit(&advance, writes, &from, full).await?;
         if outcome == Outcome::Decided(Verdict::Committed) {
             self.shared.instruments.committed(started.elapsed(), rows, fold.records(), fold.quarantined());
         }
@@ -78,6 +79,7 @@ impl ShardTask {
             Outcome::Decided(verdict) => verdict,
             Outcome::TooLarge | Outcome::Invalid if self.is_diverting => return Err(commit::Error::Uncommittable),
             Outcome::TooLarge | Outcome::Invalid => {
+                // One record that does not go in any other way goes without its effects.
                 self.is_diverting = fold.records() <= 1;
                 self.records_max = (fold.records() / 2).max(1);
                 return Ok(Next::Again);
@@ -128,7 +130,7 @@ impl ShardTask {
     fn included(&mut self, last: Option<&Record>) {
         if let Some(last) = last {
             self.watermark.committed(last.created_at);
-            self.published.send_replace(self.watermark.value());
+            self.shows_life();
         }
     }
 

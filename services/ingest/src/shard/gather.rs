@@ -4,7 +4,7 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{GATHERED_MAX, Halt, IDLE_ADVANCE, ShardTask};
+use super::{Ended, GATHERED_MAX, Halt, IDLE_ADVANCE, ShardTask};
 use crate::fetch::Fetched;
 use crate::pending::Pending;
 
@@ -34,12 +34,17 @@ impl ShardTask {
             let fetched = match fetched {
                 Some(Fetched::Page(fetched)) => fetched,
                 Some(Fetched::Trimmed) if pending.is_empty() => return Some(Halt::Trimmed),
-                // What was read before is committed first; then reading begins anew and meets the gap again.
-                Some(Fetched::Trimmed) => return None,
+                Some(Fetched::Vanished) if pending.is_empty() => return Some(Halt::Ended(Ended::Vanished(self.held.clone()))),
+                // What was read before is committed first; then reading begins anew and meets the same again.
+                Some(Fetched::Trimmed | Fetched::Vanished) => return None,
+                Some(Fetched::Refused) => {
+                    self.shows_life();
+                    continue;
+                }
                 None => return Some(Halt::Reread),
             };
             self.watermark.page(fetched.asked_at, fetched.page.is_empty(), pending.len() == self.harmless);
-            self.published.send_replace(self.watermark.value());
+            self.shows_life();
             let at_tip = fetched.at_tip;
             let was_empty = fetched.page.records.is_empty();
             pending.push(fetched);

@@ -1,24 +1,28 @@
-//! The running definitions, as this process knows them.
+//! The running definitions, as one process knows them.
 
 use std::sync::Arc;
 
 use tidemark_domain::Running;
-use tidemark_store::Store;
 use tokio::sync::watch;
+
+use crate::Store;
+use crate::error::Error;
 
 /// The newest running document this process has seen; it is only replaced by a newer one.
 #[derive(Debug, Clone)]
-pub(crate) struct RunningDefinitions {
+pub struct RunningDefinitions {
     store: Store,
     newest: watch::Sender<Arc<Running>>,
 }
 
 impl RunningDefinitions {
-    pub(crate) fn new(store: Store, running: Running) -> Self {
+    /// Begins with what was adopted.
+    pub fn new(store: Store, running: Running) -> Self {
         Self { store, newest: watch::Sender::new(Arc::new(running)) }
     }
 
-    pub(crate) fn current(&self) -> Arc<Running> {
+    /// The newest document known; it does not wait.
+    pub fn current(&self) -> Arc<Running> {
         self.newest.borrow().clone()
     }
 
@@ -26,7 +30,7 @@ impl RunningDefinitions {
     ///
     /// # Errors
     /// When it cannot be read, or a newer binary wrote it; what was known stays.
-    pub(crate) async fn reload(&self) -> Result<(), tidemark_store::Error> {
+    pub async fn reload(&self) -> Result<(), Error> {
         let Some(read) = self.store.running().await? else { return Ok(()) };
         self.newest.send_if_modified(|known| {
             let is_newer = read.version > known.version;

@@ -1,0 +1,8 @@
+//! The binaries as processes: what a user starts, sees and stops.
+
+mod dev;
+mod killed;
+mod operator;
+mod process;
+mod startup;
+mod walkthrough;
