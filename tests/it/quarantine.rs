@@ -5,7 +5,7 @@ use tidemark_domain::TenantId;
 use tidemark_runtime::clock;
 use tidemark_store::{QuarantineQuery, Quarantined, Tenant, Whose};
 use tidemark_tests::deployment::DEADLINE;
-use tidemark_tests::{Deployment, oracle, wait_until};
+use tidemark_tests::{Deployment, Fault, When, oracle, wait_until};
 
 const UNITS: (&str, &str) = ("sales", "units");
 
@@ -147,5 +147,33 @@ async fn separators_inside_values_stay_inside_their_group() {
         let expected = (index + 1).to_string();
         assert_eq!(deployment.total("acme", UNITS, Some(("item", value))).await, expected, "{value:?}");
     }
+    ingest.stop().await;
+}
+
+#[tokio::test]
+async fn what_dynamodb_will_never_take_is_diverted_and_stops_nothing() {
+    let deployment = Deployment::start(oracle::DEFINITIONS).await;
+    // Whatever the reason: adding to a row of this item is refused, always, and nothing that stands there explains it.
+    let poisoned = |body: &Value| {
+        let adds_poison = |item: &Value| {
+            let (key, change) = (&item["Update"]["Key"]["sk"]["S"], &item["Update"]["UpdateExpression"]);
+            key.as_str().is_some_and(|key| key.contains("poison")) && change.as_str().is_some_and(|text| text.starts_with("ADD"))
+        };
+        body["TransactItems"].as_array().is_some_and(|items| items.iter().any(adds_poison))
+    };
+    deployment.world.front().fault("TransactWriteItems", When::Matching(Box::new(poisoned)), Fault::Invalid);
+    for (id, item) in [("o1", "tea"), ("o2", "tea"), ("o3", "poison"), ("o4", "tea"), ("o5", "mug")] {
+        deployment.put(oracle::TABLE, order(id, json!({ "item_number": {"S": item} }))).await;
+    }
+    let ingest = deployment.start_ingest().await;
+    deployment.expect_total("acme", UNITS, Some(("item", "mug")), "1").await;
+    assert_eq!(deployment.total("acme", UNITS, Some(("item", "tea"))).await, "3", "only the record that is refused is diverted");
+    let found = records(&deployment, &acme()).await;
+    let [record] = &found[..] else { panic!("{found:#?}") };
+    assert_eq!(record.code, "row_overflow");
+    assert!(record.reason.contains("poison#") && record.reason.contains("units 1"), "the deltas are kept: {}", record.reason);
+    let tenant = Tenant::named_by_operator(TenantId::new("acme").unwrap());
+    let counts = deployment.store.quarantine_counts(&tenant).await.unwrap();
+    assert_eq!(counts.values().map(|count| count.overflows).collect::<Vec<_>>(), [1], "the API calls these numbers inexact");
     ingest.stop().await;
 }

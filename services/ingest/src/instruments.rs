@@ -3,6 +3,11 @@
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Histogram};
 
+/// A commit takes some tens of milliseconds; one that waits for others, seconds.
+const COMMIT_SECONDS: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 15.0];
+/// A transaction has at most 100 items.
+const COMMIT_ROWS: [f64; 7] = [1.0, 5.0, 10.0, 25.0, 50.0, 75.0, 100.0];
+
 /// Everything the worker measures about itself.
 #[derive(Debug, Clone)]
 pub struct Instruments {
@@ -22,8 +27,17 @@ impl Default for Instruments {
         Self {
             records: meter.u64_counter("tidemark.ingest.records").with_description("Stream records, by outcome").build(),
             commits: meter.u64_counter("tidemark.ingest.commits").with_description("Commits, by outcome").build(),
-            commit_seconds: meter.f64_histogram("tidemark.ingest.commit.duration").with_unit("s").build(),
-            commit_rows: meter.u64_histogram("tidemark.ingest.commit.rows").with_description("Rows of one commit").build(),
+            commit_seconds: meter
+                .f64_histogram("tidemark.ingest.commit.duration")
+                .with_unit("s")
+                .with_description("Time from a commit's first attempt to its outcome")
+                .with_boundaries(COMMIT_SECONDS.to_vec())
+                .build(),
+            commit_rows: meter
+                .u64_histogram("tidemark.ingest.commit.rows")
+                .with_description("Rows of one commit")
+                .with_boundaries(COMMIT_ROWS.to_vec())
+                .build(),
             contended: meter
                 .u64_counter("tidemark.ingest.commit.contended")
                 .with_description("Attempts that met another write or were throttled")

@@ -77,6 +77,10 @@ async fn relay(request: Request<Incoming>, upstream: &Upstream, script: &Script)
             let message = json!({ "message": "the front throttles this call" });
             Ok(refuse(StatusCode::BAD_REQUEST, "ProvisionedThroughputExceededException", message))
         }
+        Some(Fault::Invalid) => {
+            let message = json!({ "message": "the front finds this call invalid" });
+            Ok(refuse(StatusCode::BAD_REQUEST, "ValidationException", message))
+        }
         Some(Fault::ServerError) => Ok(refuse(
             StatusCode::INTERNAL_SERVER_ERROR,
             "InternalServerError",
