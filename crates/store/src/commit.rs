@@ -18,8 +18,10 @@ use crate::aggregate::{BROKEN, measure_attribute};
 use crate::error::Error;
 use crate::item::{key_item, n};
 use crate::key::{self, EXPIRES_AT};
-use crate::quarantine::{Diverted, QuarantineWrite};
+use crate::provenance::Provenance;
+use crate::quarantine::QuarantineWrite;
 
+mod divert;
 mod refusal;
 
 /// Most items of one transaction (AWS: TransactWriteItems).
@@ -83,16 +85,6 @@ pub enum CommitError {
     Failed(#[from] Error),
 }
 
-/// Where in a source something comes from: it names what goes to quarantine.
-#[derive(Debug, Clone)]
-pub struct Provenance {
-    pub source: tidemark_domain::SourceName,
-    /// The record's sequence number; of a batch, the last one's.
-    pub sequence: String,
-    /// When the record was written.
-    pub at: jiff::Timestamp,
-}
-
 impl Writes {
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty() && self.quarantine.is_empty()
@@ -139,7 +131,7 @@ impl Store {
         let mut items: Vec<_> = fences.into_iter().map(|fence| TransactWriteItem::builder().update(fence).build()).collect();
         let fences = items.len();
         items.extend(writes.rows.iter().map(|row| TransactWriteItem::builder().update(self.row_update(row)).build()));
-        let diverted = Diverted::by_tenant(writes.diverted(), from);
+        let diverted = divert::records(writes.diverted(), from);
         let records: Vec<&QuarantineWrite> = writes.quarantine.iter().chain(&diverted).collect();
         items.extend(self.quarantine_items(&records, from));
         match self.client.transact_write_items().set_transact_items(Some(items)).send().await {

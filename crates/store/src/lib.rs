@@ -12,16 +12,18 @@ mod dimension;
 mod error;
 mod item;
 mod key;
+mod provenance;
 mod quarantine;
 mod table;
 mod tenant;
 
 pub use aggregate::{Row, RowRange, RowsError, Span};
-pub use commit::{CommitError, ITEMS_MAX, Item, Provenance, RowChange, RowWrite, Writes};
+pub use commit::{CommitError, ITEMS_MAX, Item, RowChange, RowWrite, Writes};
 pub use credential::{AuthenticationError, Credential, Holder, IssuedKey, NewKey, Scope};
 pub use definitions::{AdoptError, Adopted, RunningDefinitions};
 pub use dimension::KnownValue;
 pub use error::Error;
+pub use provenance::Provenance;
 pub use quarantine::{
     QuarantineCount, QuarantineId, QuarantinePage, QuarantineQuery, QuarantineWrite, Quarantined, StoredImage, Whose,
 };

@@ -3,30 +3,21 @@
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
-use aws_sdk_dynamodb::types::{Put, TransactWriteItem, Update};
 use jiff::Timestamp;
 use jiff::civil::Date;
-use tidemark_domain::{Image, SourceName, TenantId};
+use tidemark_domain::{SourceName, TenantId};
 
-use crate::commit::{Provenance, RowWrite};
 use crate::error::Error;
-use crate::item::{Item, Stored, key_item, n, s};
-use crate::key::{self, EXPIRES_AT, Key, PK, SK};
+use crate::item::{Item, Stored, key_item, s};
+use crate::key::{self, Key, PK, SK};
 use crate::{Store, Tenant};
 
 mod image;
+mod write;
 
-use image::CompressedImage;
 pub use image::StoredImage;
-
-/// How long a record is kept, in days.
-pub(crate) const RETENTION_DAYS: i64 = 30;
-/// Most bytes of a reason, and of one that lists deltas: an item has at most 400 KB.
-const REASON_BYTES_MAX: usize = 20_000;
-const DELTAS_BYTES_MAX: usize = 350_000;
-/// The counters of a source are spread over so many items: every shard of every tenant may count at once.
-const COUNTERS: u32 = 16;
-const DAY_SECONDS: i64 = 24 * 60 * 60;
+pub use write::QuarantineWrite;
+use write::RETENTION_DAYS;
 
 const AT: &str = "at";
 const CODE: &str = "code";
@@ -35,28 +26,12 @@ const OLD: &str = "old";
 const NEW: &str = "new";
 const COUNT: &str = "records";
 const OVERFLOWS: &str = "overflows";
-/// The code of a record that holds deltas which their rows refused.
-const ROW_OVERFLOW: &str = "row_overflow";
-
 /// Whose quarantine a record is in.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Whose {
     Tenant(TenantId),
     /// The tenant itself could not be read: only operators see the record.
     Source(SourceName),
-}
-
-/// A record to be quarantined.
-#[derive(Debug, Clone)]
-pub struct QuarantineWrite {
-    whose: Whose,
-    source: SourceName,
-    sequence: String,
-    at: Timestamp,
-    code: String,
-    reason: String,
-    old: Option<CompressedImage>,
-    new: Option<CompressedImage>,
 }
 
 /// A quarantined record.
@@ -110,99 +85,6 @@ pub struct QuarantineCount {
 pub struct QuarantinePage {
     pub records: Vec<Quarantined>,
     pub more: bool,
-}
-
-impl QuarantineWrite {
-    /// A record whose new image could not be read. The old image is given only if it is the same tenant's.
-    pub fn unreadable(
-        whose: Whose,
-        from: &Provenance,
-        code: &str,
-        reason: &str,
-        images: (Option<&Image>, Option<&Image>),
-    ) -> Self {
-        Self {
-            whose,
-            source: from.source.clone(),
-            sequence: from.sequence.clone(),
-            at: from.at,
-            code: code.to_owned(),
-            reason: cut(reason, REASON_BYTES_MAX),
-            old: images.0.map(CompressedImage::of),
-            new: images.1.map(CompressedImage::of),
-        }
-    }
-
-    /// The record without its images, for when it cannot be stored otherwise.
-    pub fn without_images(self) -> Self {
-        Self { old: None, new: None, ..self }
-    }
-
-    /// About how many bytes the stored record has.
-    pub fn bytes(&self) -> usize {
-        let images = self.old.iter().chain(&self.new).map(CompressedImage::bytes).sum::<usize>();
-        500 + self.reason.len() + images
-    }
-
-    /// The counters the record is counted in: the source's, and its tenant's if it has one.
-    pub(crate) fn counters(&self) -> Vec<(Whose, SourceName)> {
-        let of_source = (Whose::Source(self.source.clone()), self.source.clone());
-        match &self.whose {
-            Whose::Source(_) => vec![of_source],
-            Whose::Tenant(tenant) => vec![of_source, (Whose::Tenant(tenant.clone()), self.source.clone())],
-        }
-    }
-
-    fn id(&self) -> QuarantineId {
-        QuarantineId { date: key::utc_date(self.at), source: self.source.clone(), sequence: self.sequence.clone() }
-    }
-
-    fn put(&self, table: &str) -> Put {
-        let mut item = key_item(&self.id().key(&self.whose));
-        item.insert(AT.to_owned(), n(self.at.as_second()));
-        item.insert(CODE.to_owned(), s(&self.code));
-        item.insert(REASON.to_owned(), s(&self.reason));
-        item.insert(EXPIRES_AT.to_owned(), n(self.at.as_second() + RETENTION_DAYS * DAY_SECONDS));
-        for (name, image) in [(OLD, &self.old), (NEW, &self.new)] {
-            if let Some(image) = image {
-                image.write(name, &mut item);
-            }
-        }
-        Put::builder().table_name(table).set_item(Some(item)).build().expect("table and item are set")
-    }
-}
-
-/// Deltas that their rows refused, one record per tenant.
-pub(crate) struct Diverted;
-
-impl Diverted {
-    pub(crate) fn by_tenant<'a>(rows: impl Iterator<Item = &'a RowWrite>, from: &Provenance) -> Vec<QuarantineWrite> {
-        let mut tenants: BTreeMap<&TenantId, Vec<&RowWrite>> = BTreeMap::new();
-        for row in rows {
-            tenants.entry(&row.key.tenant).or_default().push(row);
-        }
-        let record = |(tenant, rows): (&TenantId, Vec<&RowWrite>)| {
-            let name = |row: &&RowWrite| {
-                let deltas: Vec<String> = row.delta.iter().map(|(measure, delta)| format!("{measure} {delta}")).collect();
-                format!("{}: {}", key::aggregate(&row.key, row.lane), deltas.join(", "))
-            };
-            let rows: Vec<String> = rows.iter().map(name).collect();
-            let reason =
-                format!("these rows cannot take their deltas, and are marked broken; the deltas are: {}", rows.join("; "));
-            QuarantineWrite {
-                whose: Whose::Tenant(tenant.clone()),
-                source: from.source.clone(),
-                // A record of the same sequence number may be there for its image's own sake.
-                sequence: format!("{}r", from.sequence),
-                at: from.at,
-                code: ROW_OVERFLOW.to_owned(),
-                reason: cut(&reason, DELTAS_BYTES_MAX),
-                old: None,
-                new: None,
-            }
-        };
-        tenants.into_iter().map(record).collect()
-    }
 }
 
 impl QuarantineId {
@@ -345,36 +227,6 @@ impl Store {
             }
         }
     }
-
-    /// The puts and counters of a commit's quarantined records.
-    pub(crate) fn quarantine_items(&self, records: &[&QuarantineWrite], from: &Provenance) -> Vec<TransactWriteItem> {
-        let table = &self.tables.data;
-        let lane = crc32fast::hash(from.sequence.as_bytes()) % COUNTERS;
-        let puts = records.iter().map(|record| TransactWriteItem::builder().put(record.put(table)).build());
-        let mut counters: BTreeMap<(Whose, SourceName), QuarantineCount> = BTreeMap::new();
-        for record in records {
-            for counter in record.counters() {
-                let count = counters.entry(counter).or_default();
-                count.records += 1;
-                count.overflows += u64::from(record.code == ROW_OVERFLOW);
-            }
-        }
-        let updates = counters.into_iter().map(|((whose, source), count)| {
-            let update = Update::builder()
-                .table_name(table)
-                .set_key(Some(key_item(&key::quarantine_count(&whose, &source, lane))))
-                .update_expression("ADD #count :count, #overflows :overflows SET #at = :at")
-                .expression_attribute_names("#count", COUNT)
-                .expression_attribute_names("#overflows", OVERFLOWS)
-                .expression_attribute_names("#at", AT)
-                .expression_attribute_values(":count", n(count.records))
-                .expression_attribute_values(":overflows", n(count.overflows))
-                .expression_attribute_values(":at", n(from.at.as_second()));
-            let update = update.build().expect("table, key and expression are set");
-            TransactWriteItem::builder().update(update).build()
-        });
-        puts.chain(updates).collect()
-    }
 }
 
 fn decode(item: &Item, date: Date) -> Result<Quarantined, Error> {
@@ -392,13 +244,4 @@ fn decode(item: &Item, date: Date) -> Result<Quarantined, Error> {
         old: StoredImage::read(OLD, &stored)?,
         new: StoredImage::read(NEW, &stored)?,
     })
-}
-
-/// A text cut to at most so many bytes, and seen to be.
-fn cut(text: &str, bytes_max: usize) -> String {
-    if text.len() <= bytes_max {
-        return text.to_owned();
-    }
-    let end = (0..=bytes_max).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
-    format!("{}… (cut from {} bytes)", &text[..end], text.len())
 }
