@@ -19,6 +19,10 @@ test-local:
 sim seed:
     TIDEMARK_SIM_SEED={{ seed }} cargo test -p tidemark-tests --test sim -- --nocapture
 
+# Workers as processes, killed again and again for so many seconds on a DynamoDB that misbehaves
+chaos seconds="120":
+    TIDEMARK_CHAOS_SECONDS={{ seconds }} cargo test --workspace --test it processes::chaos -- --nocapture
+
 # Formatting, lints, documentation, dependencies
 check:
     .ci/check

@@ -1,5 +1,6 @@
 //! The binaries as processes: what a user starts, sees and stops.
 
+mod chaos;
 mod dev;
 mod killed;
 mod operator;
