@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use dynoxide::Database;
+use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::embedded;
@@ -9,8 +10,13 @@ use crate::embedded;
 /// An emulator, by HTTP or in this process.
 #[derive(Clone)]
 pub(crate) enum Origin {
-    Http { client: reqwest::Client, url: String, access_key: String },
-    Embedded(Database),
+    Http {
+        client: reqwest::Client,
+        url: String,
+        access_key: String,
+    },
+    /// Tables count as created at this instant: the emulator stamps them with the machine's time, whatever clock it is given.
+    Embedded(Database, Timestamp),
 }
 
 impl Origin {
@@ -27,10 +33,14 @@ impl Origin {
     /// When the emulator cannot be reached, or does not answer in JSON.
     pub(crate) async fn call(&self, target: &str, request: &Value) -> anyhow::Result<Value> {
         match self {
-            Self::Embedded(database) => {
+            Self::Embedded(database, created_at) => {
                 let call = target.rsplit('.').next().unwrap_or_default();
                 let (_, body) = embedded::answer(database, call, &request.to_string());
-                serde_json::from_str(&body).context("the emulator answers in JSON")
+                let mut answer: Value = serde_json::from_str(&body).context("the emulator answers in JSON")?;
+                if let Some(created) = answer.pointer_mut("/Table/CreationDateTime") {
+                    *created = created_at.as_second().into();
+                }
+                Ok(answer)
             }
             Self::Http { client, url, access_key } => {
                 // Emulators check the form of a signature, not the signature; DynamoDB Local takes the access key from it.
@@ -54,7 +64,7 @@ impl std::fmt::Debug for Origin {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Http { url, .. } => f.debug_tuple("Http").field(url).finish(),
-            Self::Embedded(_) => f.write_str("Embedded"),
+            Self::Embedded(..) => f.write_str("Embedded"),
         }
     }
 }

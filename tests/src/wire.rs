@@ -84,7 +84,8 @@ impl Wire {
     pub fn start(shards: usize, seed: u64, starts_at: Timestamp) -> Self {
         let clock = VirtualClock { starts_at, since: Instant::now() };
         let database = Database::memory_with_clock(Arc::new(clock)).expect("an embedded DynamoDB");
-        let streams = StreamFront::new(Origin::Embedded(database.clone()), Arc::new(move || clock.now()), shards, seed);
+        let streams =
+            StreamFront::new(Origin::Embedded(database.clone(), starts_at), Arc::new(move || clock.now()), shards, seed);
         let hook: Hook = Arc::new(|call| Box::pin(async move { Ok(call.carry_out().await) }));
         Self { parts: Arc::new(Parts { database, streams, clock }), hook }
     }
@@ -148,6 +149,8 @@ impl Call {
         let (status, mut body) = embedded::answer(&parts.database, name, &request.to_string());
         if name == "DescribeTable" && status == 200 {
             let mut description: Value = serde_json::from_str(&body).expect("the embedded database answers in JSON");
+            // As the streams' own: see `Origin`.
+            description["Table"]["CreationDateTime"] = parts.clock.starts_at.as_second().into();
             parts.streams.describe_in(&mut description["Table"]).await.expect("the embedded database answers");
             body = description.to_string();
         }

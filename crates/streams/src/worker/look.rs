@@ -14,8 +14,8 @@ use crate::id::WorkerId;
 
 /// The shards are read again after this long, whatever the workers say: an operator may have changed some.
 const SHARDS_INTERVAL: Duration = Duration::from_secs(30);
-/// While a shard that is ours is held by another, its release is looked for this often.
-const AWAITING_INTERVAL: Duration = Duration::from_secs(1);
+/// The workers are looked at this often at least: what one of them leaves or releases is read on within a second.
+const WORKERS_INTERVAL: Duration = Duration::from_millis(750);
 /// Before a page is listed, what is known of the others is at most this old: one of them may have begun to list.
 const LISTING_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -66,10 +66,7 @@ impl Looks {
 impl Worker {
     /// Reads the stored workers and shards again, if it is time. Says whether it did.
     pub(super) async fn look(&mut self, mono: Instant) -> Result<bool, Error> {
-        let mut interval = self.membership.interval();
-        if !self.awaited.is_empty() {
-            interval = interval.min(AWAITING_INTERVAL);
-        }
+        let mut interval = self.membership.interval().min(WORKERS_INTERVAL);
         if self.sources.iter().any(|source| source.is_page_due(&self.membership, mono)) {
             interval = interval.min(LISTING_INTERVAL);
         }
