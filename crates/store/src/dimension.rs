@@ -14,7 +14,7 @@ const BATCH_MAX: usize = 25;
 const ROUNDS_MAX: usize = 8;
 
 /// One value of one dimension of one tenant's metric.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KnownValue {
     pub tenant: TenantId,
     pub metric: MetricName,

@@ -1,5 +1,6 @@
 //! `tidemark-ingest`: the worker as a process.
 
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -24,6 +25,8 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), Failure> {
+    // The worker's incarnation is drawn on this thread, and two processes of one name must never draw the same.
+    fastrand::seed(RandomState::new().build_hasher().finish());
     let vars = Vars::from_process();
     let settings = Settings::read(&vars).map_err(Failure::wrong_use)?;
     let file = definitions::read(Path::new(&settings.definitions), DEFINITIONS.name).map_err(Failure::wrong_use)?;

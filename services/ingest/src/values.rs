@@ -1,6 +1,6 @@
 //! Dimension values that are known to be stored, so that each is stored once and not with every commit.
 
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 
 use lru::LruCache;
@@ -33,7 +33,7 @@ impl Values {
         running: &Running,
         rows: impl Iterator<Item = &'a RowKey>,
     ) -> Result<(), tidemark_store::Error> {
-        let mut new = HashSet::new();
+        let mut new = BTreeSet::new();
         {
             let mut known = self.known.lock().await;
             for value in rows.flat_map(|row| values_of(running, row)) {

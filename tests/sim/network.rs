@@ -1,0 +1,218 @@
+//! What befalls calls between workers and DynamoDB.
+//!
+//! A request that has left its worker goes its way whatever becomes of the worker: each call is a task of the network's, and the
+//! worker merely waits for its end.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::{Value, json};
+use tidemark_tests::Wire;
+use tidemark_tests::deployment::tables;
+use tidemark_tests::wire::{Answer, Call, Lost};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::sleep;
+
+use crate::ledger::Ledger;
+use crate::plan::Weather;
+
+type Ending = Result<Answer, Lost>;
+
+/// Everything between all workers and DynamoDB.
+#[derive(Debug)]
+pub(crate) struct Network {
+    weather: Mutex<Weather>,
+    under_way: Mutex<JoinSet<()>>,
+    target: Gate,
+    pub(crate) ledger: Mutex<Ledger>,
+}
+
+/// One worker's line into the network.
+#[derive(Debug)]
+pub(crate) struct Line {
+    network: Arc<Network>,
+    random: Mutex<StdRng>,
+    gate: Gate,
+}
+
+/// Holds up what passes while it is closed.
+#[derive(Debug, Clone, Default)]
+struct Gate(watch::Sender<u32>);
+
+/// What becomes of one call.
+#[derive(Debug, Clone, Copy)]
+enum Fate {
+    Answered,
+    /// Carried out; nobody learns of it.
+    AnswerLost,
+    /// Not carried out.
+    RequestLost,
+    /// The connection breaks, and the request arrives all the same, so much later.
+    Late(Duration),
+    /// The same, but the connection stays silent, so that the client finds out by its patience.
+    Silent(Duration),
+    Throttled,
+    /// Meets a transaction; a call that does not write is answered.
+    Conflict,
+}
+
+impl Network {
+    pub(crate) fn new(weather: Weather) -> Arc<Self> {
+        let (weather, under_way) = (Mutex::new(weather), Mutex::default());
+        Arc::new(Self { weather, under_way, target: Gate::default(), ledger: Mutex::default() })
+    }
+
+    /// Keeps calls from the target table for some time.
+    pub(crate) fn stall(self: &Arc<Self>, span: Duration) {
+        self.close(self.target.clone(), span);
+    }
+
+    /// No call meets a misfortune any more that has not met it yet.
+    pub(crate) fn calm(&self) {
+        *self.weather.lock().unwrap() = Weather { way_max: Duration::from_millis(5), per_mille: 0 };
+    }
+
+    /// Waits for everything that is on its way.
+    pub(crate) async fn drained(&self) {
+        let mut under_way = std::mem::take(&mut *self.under_way.lock().unwrap());
+        while let Some(ended) = under_way.join_next().await {
+            ended.expect("no call panics");
+        }
+    }
+
+    fn close(&self, gate: Gate, span: Duration) {
+        gate.0.send_modify(|closed| *closed += 1);
+        self.spawn(async move {
+            sleep(span).await;
+            gate.0.send_modify(|closed| *closed -= 1);
+        });
+    }
+
+    fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
+        let mut under_way = self.under_way.lock().unwrap();
+        while let Some(ended) = under_way.try_join_next() {
+            ended.expect("no call panics");
+        }
+        under_way.spawn(task);
+    }
+
+    async fn carry_out(&self, call: &Call) -> Answer {
+        if self.target.is_closed() && goes_to_target(&call.request) {
+            self.target.opened().await;
+        }
+        let answer = call.carry_out().await;
+        if answer.status == 200 {
+            self.ledger.lock().unwrap().note(&call.name, &call.request);
+        }
+        answer
+    }
+}
+
+impl Line {
+    pub(crate) fn new(network: &Arc<Network>, seed: u64) -> Arc<Self> {
+        let random = Mutex::new(StdRng::seed_from_u64(seed));
+        Arc::new(Self { network: Arc::clone(network), random, gate: Gate::default() })
+    }
+
+    /// This line to a wire's DynamoDB.
+    pub(crate) fn wire(self: &Arc<Self>, wire: &Wire) -> Wire {
+        let line = Arc::clone(self);
+        wire.with_hook(move |call| Arc::clone(&line).pass(call))
+    }
+
+    /// Holds everything for some time.
+    pub(crate) fn freeze(&self, span: Duration) {
+        self.network.close(self.gate.clone(), span);
+    }
+
+    async fn pass(self: Arc<Self>, call: Call) -> Ending {
+        let (ended, ending) = oneshot::channel();
+        let line = Arc::clone(&self);
+        self.network.spawn(async move { line.travel(call, ended).await });
+        ending.await.unwrap_or(Err(Lost))
+    }
+
+    async fn travel(&self, call: Call, ended: oneshot::Sender<Ending>) {
+        let (there, back, fate) = self.draw();
+        sleep(there).await;
+        self.gate.opened().await;
+        let ending = match fate {
+            Fate::Answered => Ok(self.network.carry_out(&call).await),
+            Fate::AnswerLost => {
+                self.network.carry_out(&call).await;
+                Err(Lost)
+            }
+            Fate::RequestLost => Err(Lost),
+            Fate::Late(by) => {
+                drop(ended.send(Err(Lost)));
+                sleep(by).await;
+                self.network.carry_out(&call).await;
+                return;
+            }
+            Fate::Silent(by) => {
+                sleep(by).await;
+                Ok(self.network.carry_out(&call).await)
+            }
+            Fate::Throttled => {
+                Ok(Answer::refusal(400, "ProvisionedThroughputExceededException", json!({ "message": "slower, please" })))
+            }
+            Fate::Conflict => match conflict(&call) {
+                Some(refusal) => Ok(refusal),
+                None => Ok(self.network.carry_out(&call).await),
+            },
+        };
+        sleep(back).await;
+        self.gate.opened().await;
+        // A worker that has given up, or is gone, does not listen any more.
+        drop(ended.send(ending));
+    }
+
+    /// How long a call's request and answer take, and what becomes of it.
+    fn draw(&self) -> (Duration, Duration, Fate) {
+        let (weather, mut random) = (*self.network.weather.lock().unwrap(), self.random.lock().unwrap());
+        let mut way = || random.random_range(Duration::from_millis(1)..=weather.way_max);
+        let (there, back) = (way(), way());
+        let fate = if random.random_range(0..1_000) >= weather.per_mille {
+            Fate::Answered
+        } else {
+            match random.random_range(0..16) {
+                0..4 => Fate::AnswerLost,
+                4..6 => Fate::RequestLost,
+                6..10 => Fate::Late(Duration::from_millis(random.random_range(1..=6_000))),
+                10 => Fate::Silent(Duration::from_millis(random.random_range(5_100..=9_000))),
+                11..13 => Fate::Throttled,
+                _ => Fate::Conflict,
+            }
+        };
+        (there, back, fate)
+    }
+}
+
+impl Gate {
+    fn is_closed(&self) -> bool {
+        *self.0.borrow() > 0
+    }
+
+    async fn opened(&self) {
+        drop(self.0.subscribe().wait_for(|closed| *closed == 0).await);
+    }
+}
+
+fn goes_to_target(request: &Value) -> bool {
+    request.to_string().contains(&format!("\"{}\"", tables().data))
+}
+
+/// What DynamoDB answers to a write that meets a transaction under way.
+fn conflict(call: &Call) -> Option<Answer> {
+    if matches!(call.name.as_str(), "PutItem" | "UpdateItem" | "DeleteItem") {
+        return Some(Answer::refusal(400, "TransactionConflictException", json!({ "message": "a transaction is under way" })));
+    }
+    let items = call.request["TransactItems"].as_array().filter(|_| call.name == "TransactWriteItems")?;
+    let mut reasons = vec![json!({ "Code": "None" }); items.len()];
+    *reasons.first_mut()? = json!({ "Code": "TransactionConflict" });
+    let detail = json!({ "Message": "Transaction cancelled", "CancellationReasons": reasons });
+    Some(Answer::refusal(400, "TransactionCanceledException", detail))
+}

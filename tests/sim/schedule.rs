@@ -1,0 +1,146 @@
+//! Carries one plan out, in a world of its own on the calling thread, and has it judged.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+use tidemark_domain::{TenantId, Zone};
+use tidemark_runtime::clock;
+use tidemark_store::{NewTenant, Store};
+use tidemark_streams::Streams;
+use tidemark_tests::deployment::{item_of, tables};
+use tidemark_tests::{Shards, Wire, oracle};
+use tokio::time::sleep;
+
+use crate::fleet::Fleet;
+use crate::history::{self, Change, ZONES};
+use crate::network::Network;
+use crate::plan::{Plan, Step, WORKERS_MAX};
+use crate::verdict;
+
+/// A world in the middle of a schedule.
+pub(crate) struct World {
+    pub(crate) network: Arc<Network>,
+    pub(crate) shards: Shards,
+    /// Of each child its parent.
+    pub(crate) parents: BTreeMap<String, String>,
+    /// Past the network.
+    pub(crate) client: aws_sdk_dynamodb::Client,
+    pub(crate) streams: Streams,
+    fleet: Fleet,
+}
+
+/// # Panics
+/// When an invariant does not hold.
+pub(crate) fn run(plan: &Plan) {
+    // Jitter and incarnations of the worker, and all that the SDK draws.
+    fastrand::seed(plan.seed);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let wire = Wire::start(plan.shards, plan.seed, history::beginning());
+        let _time = clock::simulate({
+            let wire = wire.clone();
+            move || wire.now()
+        });
+        let mut world = World::start(wire, plan).await;
+        for (pause, step) in &plan.steps {
+            sleep(*pause).await;
+            world.make(step).await;
+        }
+        world.network.calm();
+        world.fleet.start();
+        verdict::settled(&world).await;
+        world.fleet.end().await;
+        world.network.drained().await;
+        verdict::check(&world).await;
+    });
+}
+
+impl World {
+    async fn start(wire: Wire, plan: &Plan) -> Self {
+        let (store, streams) = (Store::new(&wire.config(), tables()), Streams::new(&wire.config(), tables().control));
+        store.create_data_table().await.unwrap();
+        streams.create_control_table().await.unwrap();
+        streams.create_source_table(oracle::TABLE, "id", None).await.unwrap();
+        for (tenant, zone) in ZONES {
+            let zone = Some(Zone::named(zone).unwrap());
+            let new = NewTenant { id: TenantId::new(tenant).unwrap(), name: None, zone, currency: None };
+            store.create_tenant(&new, clock::now()).await.unwrap();
+        }
+        let network = Network::new(plan.weather);
+        let mut fleet = Fleet::new(&wire, &network, plan.lease_ttl, plan.seed);
+        (0..plan.workers).for_each(|_| fleet.start());
+        let (shards, client) = (wire.shards(oracle::TABLE), aws_sdk_dynamodb::Client::new(&wire.config()));
+        Self { network, shards, parents: BTreeMap::new(), client, streams, fleet }
+    }
+
+    async fn make(&mut self, step: &Step) {
+        match step {
+            Step::Write(changes) => {
+                for change in changes {
+                    self.write(change).await;
+                }
+            }
+            Step::Rotate(index) => {
+                let open = self.shards.open().await;
+                self.rotate(&open[index % open.len()]).await;
+            }
+            Step::RotateAll => {
+                for shard in self.shards.open().await {
+                    self.rotate(&shard).await;
+                }
+            }
+            Step::Split(index) => {
+                let open = self.shards.open().await;
+                let shard = &open[index % open.len()];
+                if !Step::may_split(open.len()) {
+                    return self.rotate(shard).await;
+                }
+                for child in self.shards.split(shard).await {
+                    self.parents.insert(child, shard.clone());
+                }
+            }
+            Step::Start if self.fleet.running() >= WORKERS_MAX => {}
+            Step::Start => self.fleet.start(),
+            Step::Stop(index) => self.fleet.stop(*index),
+            Step::Crash(index) => self.fleet.crash(*index).await,
+            Step::Freeze(index, span) => self.fleet.freeze(*index, *span),
+            Step::Stall(span) => self.network.stall(*span),
+        }
+    }
+
+    async fn rotate(&mut self, shard: &str) {
+        let child = self.shards.rotate(shard).await;
+        self.parents.insert(child, shard.to_owned());
+    }
+
+    async fn write(&self, change: &Change) {
+        let item = |json: &Value| Some(item_of(json));
+        match change {
+            Change::Put(order) => {
+                self.client.put_item().table_name(oracle::TABLE).set_item(item(order)).send().await.unwrap();
+            }
+            Change::Delete(key) => {
+                self.client.delete_item().table_name(oracle::TABLE).set_key(item(key)).send().await.unwrap();
+            }
+        }
+    }
+}
+
+/// Waits until a condition holds, in virtual time.
+///
+/// # Panics
+/// When it does not within the deadline.
+pub(crate) async fn until(what: &str, deadline: Duration, mut condition: impl AsyncFnMut() -> bool) {
+    // A look costs real time, waiting does not: so this looks less often than `wait_until` does.
+    const LOOK: Duration = Duration::from_millis(250);
+    let looks = deadline.as_millis() / LOOK.as_millis();
+    for _ in 0..looks {
+        if condition().await {
+            return;
+        }
+        sleep(LOOK).await;
+    }
+    panic!("{what}: not within {deadline:?} of virtual time");
+}
