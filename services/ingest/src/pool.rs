@@ -8,6 +8,7 @@
 //! its own answer there, by its own fence.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidemark_store::{CommitError, ITEMS_MAX, Provenance, RowChange, Store, Writes};
 use tidemark_streams::{Advance, Verdict};
@@ -18,6 +19,8 @@ use crate::commit::{Backoff, Committer, Error, FullRows, Outcome};
 
 /// Commits of one worker that are under way at once, shared or alone.
 const UNDER_WAY_MAX: usize = 2;
+/// How long a commit that goes alone keeps its slot.
+const SLOT_HELD_MAX: Duration = Duration::from_millis(500);
 /// Commits with more items go alone: they fill a transaction by themselves.
 const ITEMS_TO_SHARE_MAX: usize = 40;
 /// Commits that wait to be shared. Each shard has at most one, so this bounds nothing but memory.
@@ -74,7 +77,7 @@ impl Pool {
         from: &Provenance,
         full: FullRows,
     ) -> Result<Outcome, Error> {
-        let _slot = if is_shareable(&writes) {
+        let slot = if is_shareable(&writes) {
             match self.turn(advance, &writes, from).await {
                 Turn::Committed => return Ok(Outcome::Decided(Verdict::Committed)),
                 Turn::Alone(slot) => slot,
@@ -82,7 +85,15 @@ impl Pool {
         } else {
             None
         };
-        self.committer.commit(advance, writes, from, full).await
+        let commit = self.committer.commit(advance, writes, from, full);
+        tokio::pin!(commit);
+        tokio::select! {
+            outcome = &mut commit => return outcome,
+            () = tokio::time::sleep(SLOT_HELD_MAX) => {}
+        }
+        // One that meets others again and again must not keep the other shards of this worker waiting.
+        drop(slot);
+        commit.await
     }
 
     async fn turn(&self, advance: &Advance, writes: &Writes, from: &Provenance) -> Turn {
@@ -141,8 +152,10 @@ impl PoolTask {
     }
 }
 
+/// Plain deltas only: a few quarantined images of several shards would exceed DynamoDB's 4 MB.
 fn is_shareable(writes: &Writes) -> bool {
-    !writes.is_empty() && writes.items() <= ITEMS_TO_SHARE_MAX && writes.rows.iter().all(|row| row.change == RowChange::Add)
+    let is_plain = writes.quarantine.is_empty() && writes.rows.iter().all(|row| row.change == RowChange::Add);
+    is_plain && !writes.is_empty() && writes.items() <= ITEMS_TO_SHARE_MAX
 }
 
 /// Makes one shared transaction, and tells each shard how it ended.

@@ -21,7 +21,7 @@ use tidemark_tests::oracle::{self, Cells};
 use tidemark_tests::{Client, Deployment, RunningApi, wait_until};
 use tokio::time::Instant;
 
-use super::process::Process;
+use super::process::{CALLS, Process};
 
 const ZONES: [(&str, &str); 2] = [("demo", "UTC"), ("acme", "Europe/Berlin")];
 /// Each stored set as the API names it, and as the oracle does.
@@ -29,21 +29,6 @@ const SETS: [(&str, &str); 4] = [("", ""), ("item", "item"), ("region", "region"
 const WORKERS: usize = 3;
 /// As few as the workers, so that two of them often have the same name.
 const NAMES: [&str; WORKERS] = ["blue", "green", "red"];
-/// Every call that a worker makes. The lottery draws among these.
-const CALLS: &[&str] = &[
-    "DescribeTable",
-    "GetItem",
-    "PutItem",
-    "UpdateItem",
-    "DeleteItem",
-    "Query",
-    "BatchGetItem",
-    "TransactGetItems",
-    "TransactWriteItems",
-    "DescribeStream",
-    "GetShardIterator",
-    "GetRecords",
-];
 const FAULTY_PER_MILLE: u32 = 20;
 /// From one strike at a worker to the next, in milliseconds: some reach a worker that still starts, some one in full work.
 const CALM_MS: std::ops::Range<u64> = 500..2500;

@@ -10,28 +10,13 @@ use tidemark_runtime::clock;
 use tidemark_tests::deployment::{DEADLINE, item_of};
 use tidemark_tests::{World, wait_until};
 
-use super::process::{Process, ask, groups, run, shipped, since_yesterday};
+use super::process::{CALLS, Process, ask, groups, run, shipped, since_yesterday};
 
 const TABLE: &str = "Order_by_item";
 const KILLS: u64 = 6;
 /// Commits between two kills: each worker gets into its work.
 const COMMITS: u64 = 4;
 const SEED: u64 = 20_261_122;
-/// Every call that a workload makes.
-const CALLS: &[&str] = &[
-    "DescribeTable",
-    "GetItem",
-    "PutItem",
-    "UpdateItem",
-    "DeleteItem",
-    "Query",
-    "BatchGetItem",
-    "TransactGetItems",
-    "TransactWriteItems",
-    "DescribeStream",
-    "GetShardIterator",
-    "GetRecords",
-];
 /// 32 bytes of nothing in particular, base64.
 const SECRET_KEY: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
 const PROMPT: Duration = Duration::from_secs(10);

@@ -11,6 +11,22 @@ use tidemark_tests::deployment::DEADLINE;
 use tidemark_tests::{World, wait_until};
 use tokio::process::{Child, Command};
 
+/// Every call that a workload makes: the lottery of faults draws among these.
+pub(super) const CALLS: &[&str] = &[
+    "DescribeTable",
+    "GetItem",
+    "PutItem",
+    "UpdateItem",
+    "DeleteItem",
+    "Query",
+    "BatchGetItem",
+    "TransactGetItems",
+    "TransactWriteItems",
+    "DescribeStream",
+    "GetShardIterator",
+    "GetRecords",
+];
+
 /// A process whose environment is the given variables and an empty home, and whose output is kept. It is killed when dropped.
 pub(super) struct Process {
     name: String,
