@@ -18,7 +18,8 @@ use crate::delta::{Measures, RowKey};
 use crate::group::{self, Group};
 use crate::image::{Attribute, Image};
 use crate::instant;
-use crate::name::{DimensionName, MeasureName, MetricName, SourceName};
+use crate::level;
+use crate::name::{DimensionName, InventoryName, MeasureName, MetricName, SourceName};
 use crate::running::{Running, RunningMetric};
 use crate::tenant::{self, TenantId};
 use crate::zone::Zone;
@@ -49,7 +50,9 @@ pub enum Unreadable {
     #[error("metric `{metric}`: its dimension values need a sort key of {bytes} bytes; DynamoDB's limit is {SORT_KEY_BYTES_MAX}")]
     KeyTooLong { metric: MetricName, bytes: usize },
     #[error("metric `{metric}`, measure `{measure}`: {problem}")]
-    Measure { metric: MetricName, measure: MeasureName, problem: MeasureProblem },
+    Measure { metric: MetricName, measure: MeasureName, problem: NumberProblem },
+    #[error("inventory `{inventory}`: {problem}")]
+    Level { inventory: InventoryName, problem: level::Problem },
     /// A defect of ours. It is confined to the record that shows it.
     #[error("reading the image failed inside Tidemark; please report it")]
     Internal,
@@ -77,12 +80,12 @@ pub enum CurrencyProblem {
     Invalid(currency::Error),
 }
 
-/// What is wrong with a measure's attributes.
+/// What is wrong with a numeric attribute, of a measure or a level.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum MeasureProblem {
+pub enum NumberProblem {
     #[error("the attribute `{0}` is missing")]
     Missing(String),
-    #[error("the attribute `{0}` is of type {1}; a measure takes N")]
+    #[error("the attribute `{0}` is of type {1}; N is needed")]
     WrongType(String, &'static str),
     #[error("`{0}` is beyond what is counted: less than 10^38, at most 20 digits after the point, at most 38 significant digits")]
     OutOfRange(String),
@@ -98,6 +101,7 @@ impl Unreadable {
             Self::Dimension { .. } => "dimension",
             Self::KeyTooLong { .. } => "key_too_long",
             Self::Measure { .. } => "measure",
+            Self::Level { .. } => "level",
             Self::Internal => "internal",
         }
     }
@@ -254,7 +258,7 @@ fn currency_of(metric: &MetricName, rule: &CurrencyRule, image: &Image) -> Resul
     Err(Unreadable::Currency { metric: metric.clone(), attribute: rule.attribute.clone(), problem })
 }
 
-fn value_of(formula: &Measure, image: &Image) -> Result<Decimal, MeasureProblem> {
+fn value_of(formula: &Measure, image: &Image) -> Result<Decimal, NumberProblem> {
     let factors = match formula {
         Measure::Sum { factors, .. } => factors,
         // A ratio is never stored; a cohort holds none.
@@ -264,18 +268,19 @@ fn value_of(formula: &Measure, image: &Image) -> Result<Decimal, MeasureProblem>
     for factor in factors {
         product = product.times(&number(image, factor)?);
     }
-    if product.is_readable() { Ok(product) } else { Err(MeasureProblem::OutOfRange(product.to_string())) }
+    if product.is_readable() { Ok(product) } else { Err(NumberProblem::OutOfRange(product.to_string())) }
 }
 
-fn number(image: &Image, attribute: &str) -> Result<Decimal, MeasureProblem> {
+/// The value of a numeric attribute, within the bounds of a measure.
+pub(crate) fn number(image: &Image, attribute: &str) -> Result<Decimal, NumberProblem> {
     let text = match present(image, attribute) {
-        None => return Err(MeasureProblem::Missing(attribute.to_owned())),
+        None => return Err(NumberProblem::Missing(attribute.to_owned())),
         Some(Attribute::Number(text)) => text,
-        Some(other) => return Err(MeasureProblem::WrongType(attribute.to_owned(), other.type_name())),
+        Some(other) => return Err(NumberProblem::WrongType(attribute.to_owned(), other.type_name())),
     };
     match text.parse::<Decimal>() {
         Ok(value) if value.is_readable() => Ok(value),
-        _ => Err(MeasureProblem::OutOfRange(text.chars().take(80).collect())),
+        _ => Err(NumberProblem::OutOfRange(text.chars().take(80).collect())),
     }
 }
 
@@ -300,6 +305,6 @@ fn holds(condition: &Condition, image: &Image) -> bool {
 }
 
 /// An attribute that is there; NULL counts as missing, everywhere.
-fn present<'a>(image: &'a Image, attribute: &str) -> Option<&'a Attribute> {
+pub(crate) fn present<'a>(image: &'a Image, attribute: &str) -> Option<&'a Attribute> {
     image.get(attribute).filter(|attribute| !matches!(attribute, Attribute::Null(_)))
 }

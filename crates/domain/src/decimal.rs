@@ -1,11 +1,15 @@
 //! Exact decimals over the whole range of a DynamoDB Number.
 
+mod order;
+
 use std::ops::{AddAssign, Neg};
 use std::str::FromStr;
 
-use bigdecimal::num_bigint::BigInt;
+use bigdecimal::num_bigint::{BigInt, Sign};
 use bigdecimal::{BigDecimal, RoundingMode, Zero};
 use serde::{Deserialize, Serialize};
+
+pub use order::ORDER_TEXT_BYTES_MAX;
 
 /// Significant digits a DynamoDB Number keeps; an `ADD` whose exact result needs more fails (AWS: data types, Number).
 pub const SIGNIFICANT_DIGITS_MAX: u64 = 38;
@@ -39,6 +43,11 @@ impl Decimal {
         self.0.is_zero()
     }
 
+    /// The exact difference.
+    pub fn minus(&self, other: &Self) -> Self {
+        Self((&self.0 - &other.0).normalized())
+    }
+
     /// The exact product.
     pub fn times(&self, other: &Self) -> Self {
         Self((&self.0 * &other.0).normalized())
@@ -67,8 +76,7 @@ impl Decimal {
             std::cmp::Ordering::Greater => true,
             std::cmp::Ordering::Equal => quotient.bit(0),
         };
-        let negative = (numerator.sign() == bigdecimal::num_bigint::Sign::Minus)
-            != (denominator.sign() == bigdecimal::num_bigint::Sign::Minus);
+        let negative = (numerator.sign() == Sign::Minus) != (denominator.sign() == Sign::Minus);
         let step = if negative { BigInt::from(-1) } else { BigInt::from(1) };
         let rounded = if away { quotient + step } else { quotient };
         Some(Self(BigDecimal::new(rounded, RATIO_DIGITS).normalized()))

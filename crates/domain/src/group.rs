@@ -15,9 +15,9 @@ pub enum Group {
     Null,
 }
 
-/// The attribute's type is none a dimension accepts.
+/// The attribute's type is none that a dimension, or the name of an item, may have.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("is of type {0}; a dimension takes S, N or BOOL")]
+#[error("is of type {0}; S, N or BOOL is needed")]
 pub struct Error(&'static str);
 
 impl Group {

@@ -8,8 +8,13 @@ use crate::tenant::TENANT_ID_LENGTH_MAX;
 
 /// Rows that one record may touch in each grouping set: two buckets, in the old place and in the new one.
 const ROWS_PER_SET: usize = 4;
-/// Items that one record may touch in an inventory: the old and the new level, the alert, its event, the rules' check.
-const ROWS_PER_INVENTORY: usize = 5;
+/// Items that one record may touch in an inventory when it moves from one level to another, each with an alert. The old level: its
+/// row, its alert (resolved), the event of that, and the job that repeats it. The new one: its row; another rule may have come to
+/// apply, so an alert resolved and its event, an alert fired, its event and its repeat job. Each one's tenant has its rules checked.
+const ROWS_PER_INVENTORY: usize = ROWS_OF_OLD_LEVEL + ROWS_OF_NEW_LEVEL + RULE_CHECKS;
+const ROWS_OF_OLD_LEVEL: usize = 4;
+const ROWS_OF_NEW_LEVEL: usize = 7;
+const RULE_CHECKS: usize = 2;
 /// Most measures of a metric. One update adds them all, and an update expression has at most 4 KB and 300 operators (AWS).
 const MEASURES_MAX: usize = 100;
 /// Longest partition key (AWS: limits).
