@@ -1,4 +1,4 @@
-//! The HTTP API over real data: what a worker counted, asked for over HTTP. API.md §1, §2, §4.
+//! The HTTP API over real data: what a worker counted and stored, asked for over HTTP. API.md §1, §2, §4; ALERTS.md.
 
 use std::collections::BTreeMap;
 
@@ -11,20 +11,28 @@ use tidemark_tests::{Client, Deployment, RunningApi};
 
 use orders::Order;
 
+mod alert_rules;
+mod alerts;
 mod credentials;
 mod currencies;
 mod days;
+mod deliveries;
 mod document;
 mod exact;
 mod filters;
 mod freshness;
+mod inventory;
 mod isolation;
 mod lines;
+mod operations;
 mod orders;
 mod quarantine;
 mod random;
 mod recount;
 mod refusals;
+mod stock;
+mod strangers;
+mod webhook_endpoints;
 
 /// The definition file of these tests.
 const SHOP: &str = include_str!("api/shop.yaml");

@@ -1,25 +1,29 @@
-//! Invariants 1, 2 and 8: whatever happens to commits and workers, the stored aggregates equal a naive recomputation.
+//! Invariants 1, 2, 6 and 8: whatever happens to commits and workers, the stored aggregates and levels equal a naive recomputation,
+//! and alerts have told of each crossing of the history once.
 //!
 //! The code under test is the worker's own: the reader, effects, folding, the commit rules and leases, through the real SDK. The
 //! test plays the scheduler: it decides which worker does what next, how much it takes into one batch, and what happens to the
 //! request: a crash before or after it, a lost answer, a conflict, a steal while the batch is in hand. Workers whose lease was
 //! stolen keep trying, as zombies do.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
+use jiff::SignedDuration;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
-use tidemark_domain::{Running, SourceName};
-use tidemark_ingest::{Committer, Effects, Fold, FullRows, Instruments, Outcome, Zones};
+use tidemark_domain::alert::{Act, Acted};
+use tidemark_domain::{AlertId, Level, Running, SourceName, TenantId};
+use tidemark_ingest::{Committer, Effects, Fold, FullRows, Instruments, Outcome, StockReader, Writing, Zones};
 use tidemark_runtime::clock;
-use tidemark_store::{Provenance, Store};
+use tidemark_store::{AlertQuery, AlertRecord, AlertsWanted, Change as AlertChange, Provenance, RulesLane, Store, Tenant};
 use tidemark_streams::{HeldShard, Position, Record, ShardReader, SourceStream, Start, Streams, Verdict, Worker, WorkerConfig};
-use tidemark_tests::deployment::tables;
+use tidemark_tests::deployment::{item_of, tables};
+use tidemark_tests::oracle::stock;
 use tidemark_tests::{Deployment, Fault, When, oracle};
 use tokio::time::Instant;
 
@@ -69,6 +73,8 @@ enum Request {
     Conflict,
     /// Arrives after the shard was stolen by the next worker.
     StolenMeanwhile,
+    /// Arrives after somebody has acknowledged every alert that fires.
+    AcknowledgedMeanwhile,
 }
 
 fn item(id: usize) -> impl Strategy<Value = Value> {
@@ -103,8 +109,13 @@ fn item(id: usize) -> impl Strategy<Value = Value> {
     let region = texts(&[Some("north"), Some(""), None]);
     let status = texts(&[None, Some("placed"), Some("cancelled")]);
     let currency = texts(&[None, Some("EUR"), Some("USD")]);
-    (tenant, quantity, price, date, product, region, (status, currency)).prop_map(
-        move |(tenant, quantity, price, date, product, region, (status, currency))| {
+    let reserved = prop_oneof![
+        3 => Just(None),
+        2 => (0_i64..100).prop_map(|n| Some(json!({"N": n.to_string()}))),
+        1 => prop::sample::select(vec![Some(json!({"S": "few"})), Some(json!({"NULL": true}))]),
+    ];
+    (tenant, quantity, price, date, product, region, (status, currency, reserved)).prop_map(
+        move |(tenant, quantity, price, date, product, region, (status, currency, reserved))| {
             let mut item = json!({ "id": {"S": format!("order-{id}")} });
             let attributes = [
                 ("tenant_id", tenant),
@@ -115,6 +126,7 @@ fn item(id: usize) -> impl Strategy<Value = Value> {
                 ("region", region),
                 ("status", status),
                 ("currency", currency),
+                ("reserved", reserved),
             ];
             for (name, value) in attributes {
                 if let Some(value) = value {
@@ -134,7 +146,9 @@ fn change() -> impl Strategy<Value = Change> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    use Request::{AnswerLost, Answered, Conflict, CrashAfter, CrashBefore, Dropped, Forgotten, Late, StolenMeanwhile};
+    use Request::{
+        AcknowledgedMeanwhile, AnswerLost, Answered, Conflict, CrashAfter, CrashBefore, Dropped, Forgotten, Late, StolenMeanwhile,
+    };
     let request = prop::sample::select(vec![
         Answered,
         Answered,
@@ -148,6 +162,7 @@ fn step() -> impl Strategy<Value = Step> {
         Dropped,
         Conflict,
         StolenMeanwhile,
+        AcknowledgedMeanwhile,
     ]);
     prop_oneof![
         2 => (1..6_usize).prop_map(Step::Write),
@@ -172,6 +187,10 @@ struct Schedule {
     processes: Vec<Process>,
     /// The clock by which workers find each other dead; the test moves it.
     mono: Instant,
+    stock: StockReader,
+    /// Every change made so far.
+    history: stock::History,
+    acknowledged: BTreeSet<(TenantId, AlertId)>,
 }
 
 impl Schedule {
@@ -188,6 +207,9 @@ impl Schedule {
         let mut schedule = Self {
             committer: Committer::new(store, streams, Instruments::default()),
             zones: Zones::new(deployment.store.clone()),
+            stock: StockReader::new(deployment.store.clone()),
+            history: Vec::new(),
+            acknowledged: BTreeSet::new(),
             source: SourceName::new("orders").unwrap(),
             processes: Vec::new(),
             mono: Instant::now(),
@@ -237,17 +259,22 @@ impl Schedule {
         let records = self.read(&held).await;
         let (running, source, zones) = (&self.running, &self.source, &self.zones);
         let effects = Effects { running, source, table: oracle::TABLE, zones, now: clock::now() };
-        let mut fold = Fold::default();
+        let (mut fold, mut taken) = (Fold::default(), Vec::new());
         for record in records.iter().take(records_max) {
-            if !fold.take(&effects.of(record).await.unwrap()) {
+            let effect = effects.of(record).await.unwrap();
+            if !fold.take(&effect) {
                 break;
             }
+            taken.push(effect);
         }
+        let lane = RulesLane::of(held.shard.as_str());
+        let fold = fold.decided(&taken, &self.stock, lane).await.unwrap();
         let Some(last) = fold.records().checked_sub(1).map(|last| &records[last]) else { return };
         let advance = held.advance(&Position::After(last.sequence_number.clone()), self.running.version);
         let from =
             Provenance { source: self.source.clone(), sequence: last.sequence_number.as_str().to_owned(), at: last.created_at };
-        let writes = fold.writes(|_| 0);
+        let writing = Writing { stream: self.stream.arn.as_str(), now: clock::now(), alert_max_age: SignedDuration::MAX };
+        let writes = fold.writes(|_| 0, &writing).unwrap();
         let call = if writes.is_empty() { "UpdateItem" } else { "TransactWriteItems" };
         let front = self.deployment.world.front();
         match request {
@@ -261,6 +288,7 @@ impl Schedule {
             Request::Dropped => front.fault(call, When::Nth(1), Fault::Reset),
             Request::Conflict => front.fault(call, When::Nth(1), Fault::TransactionConflict),
             Request::StolenMeanwhile => self.steal((index + 1) % WORKERS).await,
+            Request::AcknowledgedMeanwhile => self.acknowledge_all().await,
         }
         let outcome = self.committer.commit(&advance, writes, &from, FullRows::Split).await.unwrap();
         match outcome {
@@ -269,8 +297,29 @@ impl Schedule {
             Outcome::Decided(Verdict::Committed) => self.processes[index].held = Some(held.after(&advance)),
             // A zombie forgets nothing and tries again whenever it is its turn.
             Outcome::Decided(Verdict::LeaseLost) => {}
+            // It will be read and decided anew.
+            Outcome::DecisionsStale if matches!(request, Request::AcknowledgedMeanwhile) => {
+                self.stock.forget(fold.stock(), lane).await;
+            }
             Outcome::Decided(Verdict::Moved(position)) => self.processes[index].held = Some(held.moved(position)),
             other => panic!("not to be had in this schedule: {other:?}"),
+        }
+    }
+
+    async fn acknowledge_all(&mut self) {
+        for (tenant, _) in ZONES {
+            let tenant = Tenant::named_by_operator(TenantId::new(tenant).unwrap());
+            let query = AlertQuery { which: AlertsWanted::Firing, after: None, limit: 100 };
+            for AlertRecord { alert, .. } in self.deployment.store.alerts(&tenant, &query).await.unwrap().alerts {
+                let act = Act::Acknowledge { by: "key_test".to_owned(), note: None };
+                let decide = |record: &AlertRecord, level: Option<&Level>| {
+                    let acted = act.apply(&record.alert, level, clock::now())?;
+                    let acted = acted.unwrap_or(Acted { alert: record.alert.clone(), event: None });
+                    Ok::<_, tidemark_domain::alert::Error>(AlertChange { acted, event: None })
+                };
+                self.deployment.store.act(&tenant, &alert.id, clock::now(), decide).await.unwrap();
+                self.acknowledged.insert((alert.key.tenant, alert.id));
+            }
         }
     }
 
@@ -293,6 +342,28 @@ impl Schedule {
         let expected = oracle::expected(scan.items(), &BTreeMap::from(ZONES), clock::now());
         let stored = oracle::stored(&self.deployment).await;
         pretty(&expected, &stored);
+        let (client, tenants) = (self.deployment.world.dynamodb(), BTreeMap::from(ZONES));
+        stock::check_levels(&client, &tenants).await;
+        stock::check_episodes(&client, &tenants, &self.history).await;
+        for (tenant, id) in &self.acknowledged {
+            let tenant = Tenant::named_by_operator(tenant.clone());
+            let record = self.deployment.store.alert(&tenant, id).await.unwrap().unwrap();
+            assert!(record.alert.acknowledged.is_some(), "no commit undoes what was acknowledged: {record:?}");
+        }
+    }
+
+    async fn write(&mut self, change: Change) {
+        match change {
+            Change::Put(item) => {
+                self.history.push((item["id"]["S"].as_str().unwrap().to_owned(), Some(item_of(&item))));
+                self.deployment.put(oracle::TABLE, item).await;
+            }
+            Change::Delete(id) => {
+                let id = format!("order-{id}");
+                self.history.push((id.clone(), None));
+                self.deployment.delete(oracle::TABLE, json!({ "id": {"S": id} })).await;
+            }
+        }
     }
 }
 
@@ -314,7 +385,7 @@ async fn run(history: Vec<Change>, steps: Vec<Step>) {
         match step {
             Step::Write(count) => {
                 for change in history.drain(..count.min(history.len())).collect::<Vec<_>>() {
-                    write(&schedule.deployment, change).await;
+                    schedule.write(change).await;
                 }
             }
             Step::Steal(worker) => schedule.steal(worker).await,
@@ -322,17 +393,10 @@ async fn run(history: Vec<Change>, steps: Vec<Step>) {
         }
     }
     for change in history {
-        write(&schedule.deployment, change).await;
+        schedule.write(change).await;
     }
     schedule.finish().await;
     schedule.check().await;
-}
-
-async fn write(deployment: &Deployment, change: Change) {
-    match change {
-        Change::Put(item) => deployment.put(oracle::TABLE, item).await,
-        Change::Delete(id) => deployment.delete(oracle::TABLE, json!({ "id": {"S": format!("order-{id}")} })).await,
-    }
 }
 
 #[test]

@@ -9,3 +9,7 @@ mod hand_over;
 mod memory;
 mod quiet;
 mod rotation;
+mod sharing;
+mod states;
+mod told;
+mod trace;

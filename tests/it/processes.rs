@@ -3,6 +3,7 @@
 mod chaos;
 mod dev;
 mod killed;
+mod memory;
 mod operator;
 mod process;
 mod startup;

@@ -1,10 +1,13 @@
 //! What cannot be read is set aside with its reason, stops nothing, and counts as soon as it is mended.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use tidemark_domain::TenantId;
 use tidemark_runtime::clock;
 use tidemark_store::{QuarantineQuery, Quarantined, Tenant, Whose};
 use tidemark_tests::deployment::DEADLINE;
+use tidemark_tests::oracle::stock::check_levels;
 use tidemark_tests::{Deployment, Fault, When, oracle, wait_until};
 
 const UNITS: (&str, &str) = ("sales", "units");
@@ -74,12 +77,14 @@ async fn every_kind_of_unreadable_record_is_named_and_stops_nothing() {
     let tenant = Tenant::named_by_operator(TenantId::new("acme").unwrap());
     let counts = deployment.store.quarantine_counts(&tenant).await.unwrap();
     assert_eq!(counts.values().map(|count| count.records).collect::<Vec<_>>(), [bad.len() as u64]);
+    check_levels(&deployment.world.dynamodb(), &BTreeMap::from([("acme", "UTC")])).await;
 
     for (index, _) in bad.iter().enumerate() {
         deployment.put(oracle::TABLE, order(&format!("bad-{index}"), json!({}))).await;
     }
     deployment.expect_total("acme", UNITS, None, &(bad.len() + 1).to_string()).await;
     ingest.stop().await;
+    check_levels(&deployment.world.dynamodb(), &BTreeMap::from([("acme", "UTC")])).await;
 }
 
 #[tokio::test]
@@ -97,6 +102,7 @@ async fn a_good_item_that_turns_bad_leaves_the_totals_and_both_images_are_kept()
     deployment.put(oracle::TABLE, order("o1", json!({ "quantity": {"N": "8"} }))).await;
     deployment.expect_total("acme", UNITS, None, "8").await;
     ingest.stop().await;
+    check_levels(&deployment.world.dynamodb(), &BTreeMap::from([("acme", "UTC")])).await;
 }
 
 #[tokio::test]

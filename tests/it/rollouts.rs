@@ -25,7 +25,8 @@ fn next_file() -> String {
         .replace("      orders: { count: true }", "      orders: { count: true }\n      weight: { sum: weight }")
         .replace("region: region }", "region: region, channel: channel }")
         .replace("[item, region]]", "[item, region], [channel]]");
-    text + "  visits:\n    source: orders\n    time: order_date\n    measures: { visits: { count: true } }\n    group_by: [[]]\n"
+    let visits = "metrics:\n  visits:\n    source: orders\n    time: order_date\n    measures: { visits: { count: true } }\n    group_by: [[]]\n";
+    text.replace("metrics:\n", visits)
 }
 
 #[tokio::test]

@@ -14,6 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::network::{Line, Network};
 
+/// How often a dispatcher looks at each of its slots. What it would find there is no part of this: each look costs as much as a commit.
+const DISPATCHER_LOOK: Duration = Duration::from_secs(10);
+
 /// A worker that does not start is started again after this.
 const RESTART: Duration = Duration::from_millis(300);
 
@@ -39,7 +42,8 @@ struct Process {
 
 impl Fleet {
     pub(crate) fn new(wire: &Wire, network: &Arc<Network>, lease_ttl: Duration, seed: u64) -> Self {
-        let settings = Settings { lease_ttl, ..deployment::settings() };
+        let mut settings = Settings { lease_ttl, ..deployment::settings() };
+        settings.webhooks.pace.look = DISPATCHER_LOOK;
         let (wire, network) = (wire.clone(), Arc::clone(network));
         Self { wire, network, settings, seed, started: 0, running: Vec::new(), leaving: Vec::new() }
     }
@@ -50,7 +54,7 @@ impl Fleet {
 
     pub(crate) fn start(&mut self) {
         self.started += 1;
-        let line = Line::new(&self.network, self.seed.rotate_left(32) ^ self.started);
+        let line = Line::new(&self.network, self.seed, self.started);
         let (stop, mut task) = (CancellationToken::new(), JoinSet::new());
         task.spawn(live(line.wire(&self.wire).config(), self.settings.clone(), stop.clone()));
         self.running.push(Process { line, stop, task });

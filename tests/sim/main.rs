@@ -1,17 +1,16 @@
 //! The seeded simulation: whole workers, in virtual time, through schedules that a seed decides.
 //!
 //! A seed decides the shards, the workers, the history of the source, the misfortunes of workers (crashes, stops, freezes), of
-//! calls (lost answers, late and dropped requests, throttles, conflicts) and of the target table (`plan`). What runs is the
-//! worker's library over the real SDK on the in-process wire (`schedule`); what is checked afterwards is in `verdict`.
+//! calls (lost answers, late and dropped requests, throttles, conflicts), of the target table, and of the stream (`plan`). What
+//! runs is the worker's library over the real SDK on the in-process wire (`schedule`); what is checked afterwards is in `verdict`.
 //!
-//! A seed replays the same plan, and time and every random number of the worker and the SDK follow from it. Not seeded are tokio's
-//! choices (among branches of a `select!` that are ready at once, and which waiter of a `watch` wakes first), the order of hash
-//! maps, and the budget of retries that the SDK shares between the clients of a process. So a replay can part from the first run
-//! at some point: the same steps at the same times, but calls may change places. A failure that depends on such a choice shows
-//! when the seed is run again a few times.
+//! A seed replays every call: time, every random number of the worker and the SDK, and the order in which tasks go on follow from
+//! it. `a_seed_replays_every_call` holds that. What would break it: an unbiased `select!` in the worker, a `watch` that several
+//! tasks wait for (tokio wakes them in an order of chance), the order of a hash map where it decides the order of calls, and
+//! whatever a process keeps across schedules, such as the SDK's budget of retries (each wire has its own; see `Wire`).
 //!
-//! A schedule takes one or two seconds of one core in a debug build. `TIDEMARK_SIM_CASES=1000` runs so many seeds;
-//! `TIDEMARK_SIM_SEED=7` begins with that one, and runs only it unless told how many: that is `just sim 7`.
+//! `TIDEMARK_SIM_CASES=10000` runs so many seeds; `TIDEMARK_SIM_SEED=7` begins with that one, and runs only it unless told how
+//! many: that is `just sim 7`.
 
 #![allow(clippy::unwrap_used, reason = "in a test an unwrap is an assertion; clippy.toml allows it in test functions only")]
 
@@ -21,6 +20,7 @@ mod ledger;
 mod network;
 mod plan;
 mod schedule;
+mod trace;
 mod verdict;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -28,40 +28,81 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use crate::plan::Plan;
+use crate::plan::{Plan, Retention};
+use crate::schedule::Report;
 
 /// Schedules of one run, and where their seeds begin.
-const CASES: u64 = 24;
+const CASES: u64 = 100;
 const FIRST: u64 = 1;
+/// Of so many schedules one more is run with trimmed records.
+const TRIMMED: u64 = 10;
 const THREADS: usize = 2;
+/// Seeds that are run twice.
+const SEEDS_REPLAYED: u64 = 10;
 
 #[test]
 fn aggregates_equal_a_recomputation_in_every_schedule() {
-    let seed = variable("TIDEMARK_SIM_SEED");
-    let cases = variable("TIDEMARK_SIM_CASES").unwrap_or(if seed.is_some() { 1 } else { CASES });
-    let first = seed.unwrap_or(FIRST);
-    let (begun, next, failed) = (Instant::now(), AtomicU64::new(0), Mutex::new(Vec::new()));
+    run(cases(), Retention::Kept);
+}
+
+#[test]
+fn trimmed_history_is_a_gap_and_nothing_is_counted_twice() {
+    let cases = cases().div_ceil(TRIMMED);
+    let gaps = run(cases, Retention::Trimmed);
+    assert!(gaps > 0 || cases < 20, "some records are trimmed before they are read");
+}
+
+#[test]
+fn a_seed_replays_every_call() {
+    for seed in 1..=SEEDS_REPLAYED {
+        let calls = || schedule::run(&Plan::of(seed, Retention::Kept)).calls;
+        let (first, again) = (calls(), calls());
+        let parts = first.iter().zip(&again).position(|(first, again)| first != again).unwrap_or(first.len().min(again.len()));
+        let around = |calls: &[_]| format!("{:#?}", &calls[parts.saturating_sub(2)..calls.len().min(parts + 3)]);
+        assert!(first == again, "seed {seed} parts at call {parts}: {}\nand again: {}", around(&first), around(&again));
+    }
+}
+
+/// Runs so many schedules. How often they stepped over lost history.
+fn run(cases: u64, retention: Retention) -> usize {
+    let first = variable("TIDEMARK_SIM_SEED").unwrap_or(FIRST);
+    let (begun, next, gaps, failed) = (Instant::now(), AtomicU64::new(0), Mutex::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|threads| {
         for _ in 0..THREADS {
             threads.spawn(|| {
-                while let Some(seed) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|case| *case < cases) {
-                    failed.lock().unwrap().extend(failure(first.wrapping_add(seed)));
+                while let Some(case) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|case| *case < cases) {
+                    // Bound before any lock is taken: the threads would take turns otherwise.
+                    match outcome(&Plan::of(first.wrapping_add(case), retention)) {
+                        Ok(report) => *gaps.lock().unwrap() += report.gaps,
+                        Err(failure) => {
+                            // At once: a long run may be cut short.
+                            eprintln!("{failure}");
+                            failed.lock().unwrap().push(failure);
+                        }
+                    }
                 }
             });
         }
     });
-    println!("{cases} schedules took {:.1?}", begun.elapsed());
+    println!("{cases} schedules, {retention:?}, took {:.1?}", begun.elapsed());
     let failed = failed.into_inner().unwrap();
     assert!(failed.is_empty(), "{} of {cases} schedules failed\n{}", failed.len(), failed.join("\n"));
+    gaps.into_inner().unwrap()
 }
 
-/// What is wrong with a seed's schedule, and how to see it again.
-fn failure(seed: u64) -> Option<String> {
-    let plan = Plan::of(seed);
-    let outcome = catch_unwind(AssertUnwindSafe(|| schedule::run(&plan)));
-    let panic = outcome.err()?;
-    let message = panic.downcast_ref::<String>().cloned().or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-    Some(format!("seed {seed}: {}\n{plan:?}\nreplay it with `just sim {seed}`\n", message.unwrap_or_default()))
+/// What a schedule tells; or what is wrong with it, and how to see it again.
+fn outcome(plan: &Plan) -> Result<Report, String> {
+    let outcome = catch_unwind(AssertUnwindSafe(|| schedule::run(plan)));
+    outcome.map_err(|panic| {
+        let text = panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+        let seed = plan.seed;
+        format!("seed {seed}: {}\n{plan:?}\nreplay it with `just sim {seed}`\n", text.unwrap_or_default())
+    })
+}
+
+fn cases() -> u64 {
+    let one = variable("TIDEMARK_SIM_SEED").map(|_| 1);
+    variable("TIDEMARK_SIM_CASES").or(one).unwrap_or(CASES)
 }
 
 #[allow(clippy::disallowed_methods, reason = "a longer run, or a replay, by hand is asked for by a variable")]

@@ -3,6 +3,7 @@
 //! A request that has left its worker goes its way whatever becomes of the worker: each call is a task of the network's, and the
 //! worker merely waits for its end.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -12,12 +13,13 @@ use serde_json::{Value, json};
 use tidemark_tests::Wire;
 use tidemark_tests::deployment::tables;
 use tidemark_tests::wire::{Answer, Call, Lost};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
 use crate::ledger::Ledger;
 use crate::plan::Weather;
+use crate::trace::Trace;
 
 type Ending = Result<Answer, Lost>;
 
@@ -27,20 +29,30 @@ pub(crate) struct Network {
     weather: Mutex<Weather>,
     under_way: Mutex<JoinSet<()>>,
     target: Gate,
+    /// Closed, the stream does not know the shards it is asked for.
+    memory: Gate,
     pub(crate) ledger: Mutex<Ledger>,
+    pub(crate) trace: Mutex<Trace>,
 }
 
 /// One worker's line into the network.
 #[derive(Debug)]
 pub(crate) struct Line {
     network: Arc<Network>,
+    worker: u64,
     random: Mutex<StdRng>,
     gate: Gate,
 }
 
-/// Holds up what passes while it is closed.
+/// Holds up what passes while it is closed. What waits goes on in the order in which it came.
 #[derive(Debug, Clone, Default)]
-struct Gate(watch::Sender<u32>);
+struct Gate(Arc<Bars>);
+
+#[derive(Debug, Default)]
+struct Bars {
+    closed: AtomicU32,
+    opened: Notify,
+}
 
 /// What becomes of one call.
 #[derive(Debug, Clone, Copy)]
@@ -61,13 +73,24 @@ enum Fate {
 
 impl Network {
     pub(crate) fn new(weather: Weather) -> Arc<Self> {
-        let (weather, under_way) = (Mutex::new(weather), Mutex::default());
-        Arc::new(Self { weather, under_way, target: Gate::default(), ledger: Mutex::default() })
+        Arc::new(Self {
+            weather: Mutex::new(weather),
+            under_way: Mutex::default(),
+            target: Gate::default(),
+            memory: Gate::default(),
+            ledger: Mutex::default(),
+            trace: Mutex::new(Trace::begin()),
+        })
     }
 
     /// Keeps calls from the target table for some time.
     pub(crate) fn stall(self: &Arc<Self>, span: Duration) {
         self.close(self.target.clone(), span);
+    }
+
+    /// Has the stream not know its shards for some time.
+    pub(crate) fn forget(self: &Arc<Self>, span: Duration) {
+        self.close(self.memory.clone(), span);
     }
 
     /// No call meets a misfortune any more that has not met it yet.
@@ -84,10 +107,10 @@ impl Network {
     }
 
     fn close(&self, gate: Gate, span: Duration) {
-        gate.0.send_modify(|closed| *closed += 1);
+        gate.close();
         self.spawn(async move {
             sleep(span).await;
-            gate.0.send_modify(|closed| *closed -= 1);
+            gate.open();
         });
     }
 
@@ -99,22 +122,26 @@ impl Network {
         under_way.spawn(task);
     }
 
-    async fn carry_out(&self, call: &Call) -> Answer {
+    async fn carry_out(&self, worker: u64, call: &Call) -> Answer {
         if self.target.is_closed() && goes_to_target(&call.request) {
             self.target.opened().await;
         }
+        if self.memory.is_closed() && matches!(call.name.as_str(), "GetShardIterator" | "GetRecords") {
+            return Answer::refusal(400, "ResourceNotFoundException", json!({ "message": "no such shard" }));
+        }
         let answer = call.carry_out().await;
         if answer.status == 200 {
-            self.ledger.lock().unwrap().note(&call.name, &call.request);
+            self.ledger.lock().unwrap().note(worker, &call.name, &call.request);
         }
         answer
     }
 }
 
 impl Line {
-    pub(crate) fn new(network: &Arc<Network>, seed: u64) -> Arc<Self> {
-        let random = Mutex::new(StdRng::seed_from_u64(seed));
-        Arc::new(Self { network: Arc::clone(network), random, gate: Gate::default() })
+    /// The line of the worker that was started as this one of the schedule's.
+    pub(crate) fn new(network: &Arc<Network>, seed: u64, worker: u64) -> Arc<Self> {
+        let random = Mutex::new(StdRng::seed_from_u64(seed.rotate_left(32) ^ worker));
+        Arc::new(Self { network: Arc::clone(network), worker, random, gate: Gate::default() })
     }
 
     /// This line to a wire's DynamoDB.
@@ -129,6 +156,7 @@ impl Line {
     }
 
     async fn pass(self: Arc<Self>, call: Call) -> Ending {
+        self.network.trace.lock().unwrap().note(self.worker, &call);
         let (ended, ending) = oneshot::channel();
         let line = Arc::clone(&self);
         self.network.spawn(async move { line.travel(call, ended).await });
@@ -140,34 +168,38 @@ impl Line {
         sleep(there).await;
         self.gate.opened().await;
         let ending = match fate {
-            Fate::Answered => Ok(self.network.carry_out(&call).await),
+            Fate::Answered => Ok(self.carry_out(&call).await),
             Fate::AnswerLost => {
-                self.network.carry_out(&call).await;
+                self.carry_out(&call).await;
                 Err(Lost)
             }
             Fate::RequestLost => Err(Lost),
             Fate::Late(by) => {
                 drop(ended.send(Err(Lost)));
                 sleep(by).await;
-                self.network.carry_out(&call).await;
+                self.carry_out(&call).await;
                 return;
             }
             Fate::Silent(by) => {
                 sleep(by).await;
-                Ok(self.network.carry_out(&call).await)
+                Ok(self.carry_out(&call).await)
             }
             Fate::Throttled => {
                 Ok(Answer::refusal(400, "ProvisionedThroughputExceededException", json!({ "message": "slower, please" })))
             }
             Fate::Conflict => match conflict(&call) {
                 Some(refusal) => Ok(refusal),
-                None => Ok(self.network.carry_out(&call).await),
+                None => Ok(self.carry_out(&call).await),
             },
         };
         sleep(back).await;
         self.gate.opened().await;
         // A worker that has given up, or is gone, does not listen any more.
         drop(ended.send(ending));
+    }
+
+    async fn carry_out(&self, call: &Call) -> Answer {
+        self.network.carry_out(self.worker, call).await
     }
 
     /// How long a call's request and answer take, and what becomes of it.
@@ -193,11 +225,26 @@ impl Line {
 
 impl Gate {
     fn is_closed(&self) -> bool {
-        *self.0.borrow() > 0
+        self.0.closed.load(Ordering::SeqCst) > 0
+    }
+
+    fn close(&self) {
+        self.0.closed.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn open(&self) {
+        self.0.closed.fetch_sub(1, Ordering::SeqCst);
+        self.0.opened.notify_waiters();
     }
 
     async fn opened(&self) {
-        drop(self.0.subscribe().wait_for(|closed| *closed == 0).await);
+        loop {
+            let opened = self.0.opened.notified();
+            if !self.is_closed() {
+                return;
+            }
+            opened.await;
+        }
     }
 }
 

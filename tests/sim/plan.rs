@@ -1,5 +1,6 @@
 //! What a seed decides: the world, the weather on the wire, and what happens when.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
@@ -9,13 +10,31 @@ use crate::history::Change;
 
 /// Open shards are split no further than this.
 const SHARDS_MAX: usize = 7;
-/// Workers that start at the beginning, or run at once.
+/// How long things happen, in ms.
+const SPAN: RangeInclusive<u64> = 3_000..=12_000;
+/// Longest pause between two things, in ms.
+const PAUSE_MAX: u64 = 700;
+/// Workers that run at once…
 pub(crate) const WORKERS_MAX: usize = 4;
+/// … and that are there from the beginning.
+const FIRST_WORKERS_MAX: usize = 3;
+/// Records that one trim removes at most.
+const TRIMMED_MAX: usize = 4;
+
+/// What may happen to a stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Retention {
+    /// Every record is there until it is read.
+    Kept,
+    /// Records are trimmed, read or not.
+    Trimmed,
+}
 
 /// One schedule.
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) seed: u64,
+    pub(crate) retention: Retention,
     /// Shards that the stream begins with.
     pub(crate) shards: usize,
     /// Workers that are there from the beginning.
@@ -51,26 +70,36 @@ pub(crate) enum Step {
     Freeze(usize, Duration),
     /// No call reaches the target table for so long.
     Stall(Duration),
+    /// The stream does not know any shard for so long.
+    Forget(Duration),
+    /// So many of a shard's oldest records go.
+    Trim(usize, usize),
 }
 
 impl Plan {
-    pub(crate) fn of(seed: u64) -> Self {
+    pub(crate) fn of(seed: u64, retention: Retention) -> Self {
         let mut random = StdRng::seed_from_u64(seed);
         let lease_ttl = Duration::from_millis(random.random_range(2_000..=3_000));
         let weather =
             Weather { way_max: Duration::from_millis(random.random_range(1..=40)), per_mille: random.random_range(0..=60) };
-        let span = Duration::from_millis(random.random_range(10_000..=25_000));
+        let span = Duration::from_millis(random.random_range(SPAN));
         let mut steps = Vec::new();
         let mut passed = Duration::ZERO;
         while passed < span {
-            let pause = Duration::from_millis(random.random_range(0..=1_200));
+            let pause = Duration::from_millis(random.random_range(0..=PAUSE_MAX));
             passed += pause;
-            steps.push((pause, Step::draw(&mut random, lease_ttl)));
+            steps.push((pause, Step::draw(&mut random, lease_ttl, retention)));
+        }
+        // Rare, because a shard that was not known is not asked for again for 30 s, and those have to be lived through.
+        if random.random_ratio(1, 16) {
+            let (at, span) = (random.random_range(0..steps.len()), random.random_range(50..=1_000));
+            steps.insert(at, (Duration::ZERO, Step::Forget(Duration::from_millis(span))));
         }
         Self {
             seed,
+            retention,
             shards: random.random_range(1..=5),
-            workers: random.random_range(1..=WORKERS_MAX),
+            workers: random.random_range(1..=FIRST_WORKERS_MAX),
             lease_ttl,
             weather,
             steps,
@@ -79,8 +108,11 @@ impl Plan {
 }
 
 impl Step {
-    fn draw(random: &mut StdRng, lease_ttl: Duration) -> Self {
+    fn draw(random: &mut StdRng, lease_ttl: Duration, retention: Retention) -> Self {
         let index = random.random_range(0..1_000);
+        if retention == Retention::Trimmed && random.random_ratio(1, 5) {
+            return Self::Trim(index, random.random_range(1..=TRIMMED_MAX));
+        }
         match random.random_range(0..100) {
             0..48 => {
                 let count = random.random_range(1..=6);

@@ -4,19 +4,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::Value;
 use tidemark_domain::{TenantId, Zone};
 use tidemark_runtime::clock;
 use tidemark_store::{NewTenant, Store};
 use tidemark_streams::Streams;
 use tidemark_tests::deployment::{item_of, tables};
+use tidemark_tests::oracle::stock;
 use tidemark_tests::{Shards, Wire, oracle};
 use tokio::time::sleep;
 
 use crate::fleet::Fleet;
 use crate::history::{self, Change, ZONES};
 use crate::network::Network;
-use crate::plan::{Plan, Step, WORKERS_MAX};
+use crate::plan::{Plan, Retention, Step, WORKERS_MAX};
+use crate::trace::Sent;
 use crate::verdict;
 
 /// A world in the middle of a schedule.
@@ -28,12 +29,23 @@ pub(crate) struct World {
     /// Past the network.
     pub(crate) client: aws_sdk_dynamodb::Client,
     pub(crate) streams: Streams,
+    pub(crate) retention: Retention,
+    /// Every change of the source so far.
+    pub(crate) history: stock::History,
     fleet: Fleet,
+}
+
+/// What a schedule that went well has to tell.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Report {
+    pub(crate) calls: Vec<Sent>,
+    /// How often lost history was stepped over.
+    pub(crate) gaps: usize,
 }
 
 /// # Panics
 /// When an invariant does not hold.
-pub(crate) fn run(plan: &Plan) {
+pub(crate) fn run(plan: &Plan) -> Report {
     // Jitter and incarnations of the worker, and all that the SDK draws.
     fastrand::seed(plan.seed);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
@@ -54,7 +66,9 @@ pub(crate) fn run(plan: &Plan) {
         world.fleet.end().await;
         world.network.drained().await;
         verdict::check(&world).await;
-    });
+        let Network { ledger, trace, .. } = &*world.network;
+        Report { calls: trace.lock().unwrap().take(), gaps: ledger.lock().unwrap().gaps() }
+    })
 }
 
 impl World {
@@ -72,7 +86,7 @@ impl World {
         let mut fleet = Fleet::new(&wire, &network, plan.lease_ttl, plan.seed);
         (0..plan.workers).for_each(|_| fleet.start());
         let (shards, client) = (wire.shards(oracle::TABLE), aws_sdk_dynamodb::Client::new(&wire.config()));
-        Self { network, shards, parents: BTreeMap::new(), client, streams, fleet }
+        Self { network, shards, parents: BTreeMap::new(), client, streams, retention: plan.retention, history: Vec::new(), fleet }
     }
 
     async fn make(&mut self, step: &Step) {
@@ -107,6 +121,11 @@ impl World {
             Step::Crash(index) => self.fleet.crash(*index).await,
             Step::Freeze(index, span) => self.fleet.freeze(*index, *span),
             Step::Stall(span) => self.network.stall(*span),
+            Step::Forget(span) => self.network.forget(*span),
+            Step::Trim(index, count) => {
+                let all = self.shards.all().await;
+                self.shards.trim(&all[index % all.len()], *count).await;
+            }
         }
     }
 
@@ -115,14 +134,18 @@ impl World {
         self.parents.insert(child, shard.to_owned());
     }
 
-    async fn write(&self, change: &Change) {
-        let item = |json: &Value| Some(item_of(json));
+    async fn write(&mut self, change: &Change) {
+        let (Change::Put(attributes) | Change::Delete(attributes)) = change;
+        let item = item_of(attributes);
+        let id = item["id"].as_s().unwrap().clone();
         match change {
-            Change::Put(order) => {
-                self.client.put_item().table_name(oracle::TABLE).set_item(item(order)).send().await.unwrap();
+            Change::Put(_) => {
+                self.client.put_item().table_name(oracle::TABLE).set_item(Some(item.clone())).send().await.unwrap();
+                self.history.push((id, Some(item)));
             }
-            Change::Delete(key) => {
-                self.client.delete_item().table_name(oracle::TABLE).set_key(item(key)).send().await.unwrap();
+            Change::Delete(_) => {
+                self.client.delete_item().table_name(oracle::TABLE).set_key(Some(item)).send().await.unwrap();
+                self.history.push((id, None));
             }
         }
     }

@@ -1,16 +1,18 @@
 //! The API in this process, and clients of it over real HTTP.
 
+use aws_types::SdkConfig;
 use secrecy::ExposeSecret;
 use serde_json::Value;
-use tidemark_api::{Api, SecretKeys, Settings};
+use tidemark_api::{Api, Settings};
 use tidemark_domain::{Definitions, TenantId};
 use tidemark_runtime::clock;
 use tidemark_store::{Holder, NewKey, Scope, Tenant};
+use tidemark_webhooks::policy::Networks;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::deployment::tables;
+use crate::deployment::{networks_allowed, secret_keys, tables};
 use crate::{Deployment, wait_until};
 
 /// An API running in this process. It ends when this is dropped.
@@ -44,18 +46,8 @@ impl Deployment {
     }
 
     /// Starts an API with another file.
-    ///
-    /// # Panics
-    /// When it does not start.
     pub async fn start_api_with(&self, file: &Definitions) -> RunningApi {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let api = Api::start(&self.world.config(), &settings(), file).await.unwrap_or_else(|error| panic!("{error:?}"));
-        let stop = CancellationToken::new();
-        let mut tasks = JoinSet::new();
-        let shutdown = stop.clone();
-        tasks.spawn(async move { api.serve(listener, shutdown).await.expect("the API goes on listening") });
-        RunningApi { url, http: reqwest::Client::new(), stop, tasks }
+        RunningApi::start(&self.world.config(), file).await
     }
 
     /// A new key of a tenant's, with every scope it can have.
@@ -75,6 +67,21 @@ impl Deployment {
 }
 
 impl RunningApi {
+    /// Starts an API over the tables that a configuration leads to, on a port of its own.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start(config: &SdkConfig, file: &Definitions) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let api = Api::start(config, &settings(), file).await.unwrap_or_else(|error| panic!("{error:?}"));
+        let stop = CancellationToken::new();
+        let mut tasks = JoinSet::new();
+        let shutdown = stop.clone();
+        tasks.spawn(async move { api.serve(listener, shutdown).await.expect("the API goes on listening") });
+        Self { url, http: reqwest::Client::new(), stop, tasks }
+    }
+
     /// A client with a key.
     pub fn client(&self, key: impl Into<String>) -> Client {
         Client { key: Some(key.into()), ..self.stranger() }
@@ -132,6 +139,31 @@ impl Client {
         Answer::of(request.send().await.expect("the API answers")).await
     }
 
+    /// Sends a request with a JSON body, which says so unless the headers do.
+    ///
+    /// # Panics
+    /// When there is no answer.
+    pub async fn send_json(&self, method: reqwest::Method, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
+        let request = self.request(method, path);
+        let request = headers.iter().fold(request, |request, (name, value)| request.header(*name, *value));
+        Answer::of(request.json(body).send().await.expect("the API answers")).await
+    }
+
+    /// Posts a JSON body.
+    pub async fn post(&self, path: &str, body: &Value) -> Answer {
+        self.send_json(reqwest::Method::POST, path, &[], body).await
+    }
+
+    /// Patches with a JSON body.
+    pub async fn patch(&self, path: &str, body: &Value) -> Answer {
+        self.send_json(reqwest::Method::PATCH, path, &[], body).await
+    }
+
+    /// Deletes.
+    pub async fn delete(&self, path: &str) -> Answer {
+        self.send(reqwest::Method::DELETE, path, &[]).await
+    }
+
     /// The numbers of a metric, which must be given.
     pub async fn values(&self, metric: &str, parameters: &[(&str, &str)]) -> Value {
         self.ask(&format!("/v1/metrics/{metric}/values"), parameters).await.json()
@@ -173,7 +205,15 @@ impl Answer {
     /// # Panics
     /// When it is a refusal, or no JSON.
     pub fn json(&self) -> Value {
-        assert_eq!(self.status, 200, "{}", self.text);
+        self.json_of(200)
+    }
+
+    /// The body of an answer with this status.
+    ///
+    /// # Panics
+    /// When it has another, or is no JSON.
+    pub fn json_of(&self, status: u16) -> Value {
+        assert_eq!(self.status, status, "{}", self.text);
         assert_eq!(self.header("content-type"), Some("application/json"));
         serde_json::from_str(&self.text).expect("JSON")
     }
@@ -201,6 +241,8 @@ fn settings() -> Settings {
         tables: tables(),
         api_addr: ([127, 0, 0, 1], 0).into(),
         admin_addr: ([127, 0, 0, 1], 0).into(),
-        keys: SecretKeys { current: [7; 32], previous: None },
+        keys: secret_keys(),
+        webhook_allow: networks_allowed(),
+        webhook_deny: Networks::default(),
     }
 }

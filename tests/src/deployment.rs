@@ -9,11 +9,14 @@ use jiff::ToSpan;
 use serde_json::Value;
 use tidemark_domain::definition::GroupingSet;
 use tidemark_domain::{Decimal, Definitions, DimensionName, Group, MeasureName, MetricName, SourceName, TenantId, Zone};
-use tidemark_ingest::{Ingest, Settings};
+use tidemark_ingest::{Ingest, Pace, Settings, WebhookSettings};
 use tidemark_runtime::clock;
 use tidemark_runtime::health::Health;
+use tidemark_runtime::settings::SecretKeys;
 use tidemark_store::{NewTenant, RowRange, Span, Store, Tables, Tenant, TenantCreated};
 use tidemark_streams::{Start, Streams};
+use tidemark_webhooks::policy::Networks;
+use tidemark_webhooks::send::Timeouts;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -21,6 +24,17 @@ use crate::{World, wait_until};
 
 /// How long a worker of a test may be silent before another takes its shards.
 pub const LEASE_TTL: Duration = Duration::from_millis(600);
+/// How fast the dispatcher of a test goes: a minute of the retry schedule is 60 ms, and what a killed one had claimed comes back soon.
+pub const PACE: Pace = Pace {
+    second: Duration::from_millis(1),
+    claim: Duration::from_secs(2),
+    look: Duration::from_millis(100),
+    timeouts: Timeouts {
+        resolve: Duration::from_millis(500),
+        connect: Duration::from_millis(500),
+        exchange: Duration::from_secs(1),
+    },
+};
 /// Longest a test waits for what takes a moment.
 pub const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -82,7 +96,15 @@ impl Deployment {
     /// # Panics
     /// When it does not start.
     pub async fn start_ingest_with(&self, config: &SdkConfig, file: &Definitions) -> RunningIngest {
-        let ingest = Ingest::start(config, &settings(), file).await.unwrap_or_else(|error| panic!("{error:?}"));
+        self.start_ingest_as(config, &settings(), file).await
+    }
+
+    /// Starts a worker with other settings, too.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start_ingest_as(&self, config: &SdkConfig, settings: &Settings, file: &Definitions) -> RunningIngest {
+        let ingest = Ingest::start(config, settings, file).await.unwrap_or_else(|error| panic!("{error:?}"));
         let (health, stop) = (Health::starting(), CancellationToken::new());
         let mut tasks = JoinSet::new();
         tasks.spawn(ingest.run(health.clone(), stop.clone()));
@@ -194,8 +216,21 @@ pub fn settings() -> Settings {
         worker_id: "test".to_owned(),
         flush_interval: Duration::from_millis(50),
         lease_ttl: LEASE_TTL,
+        alert_max_age: jiff::SignedDuration::from_hours(1),
+        webhooks: WebhookSettings { keys: secret_keys(), allow: networks_allowed(), deny: Networks::default(), pace: PACE },
     }
 }
+
+/// Receivers of tests are on loopback.
+pub fn networks_allowed() -> Networks {
+    "127.0.0.0/8".parse().expect("a network")
+}
+
+/// The keys of every deployment, and the first of them as the environment has it.
+pub fn secret_keys() -> SecretKeys {
+    SecretKeys { current: *b"01234567890123456789012345678901", previous: None }
+}
+pub const SECRET_KEY: (&str, &str) = ("TIDEMARK_SECRET_KEY", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=");
 
 /// An item of DynamoDB JSON, for the SDK. Knows the types that tests write.
 ///

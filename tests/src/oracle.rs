@@ -1,7 +1,10 @@
 //! The second opinion: what the aggregates must be, recomputed naively from the items that are there now.
 //!
 //! It shares no code with `tidemark_domain`'s contributions: its own parsing, its own buckets, plain big decimals, one loop per
-//! item. It knows just the one definition file of the exactness tests, `oracle.yaml`, and is read beside it.
+//! item. It knows just the one definition file of the exactness tests, `oracle.yaml`, and is read beside it. Levels and alerts are
+//! in `stock`.
+
+pub mod stock;
 
 use std::collections::{BTreeMap, HashMap};
 use std::str::FromStr;
@@ -22,7 +25,8 @@ pub const TABLE: &str = "Orders";
 /// Every value that is not zero, by `tenant|set|groups|currency|bucket|measure`.
 pub type Cells = BTreeMap<String, BigDecimal>;
 
-type Item = HashMap<String, AttributeValue>;
+/// An item of the source table.
+pub type Item = HashMap<String, AttributeValue>;
 
 /// What the rows must hold, given the items and each tenant's zone.
 pub fn expected(items: &[Item], zones: &BTreeMap<&str, &str>, now: Timestamp) -> Cells {

@@ -7,11 +7,13 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tokio::sync::{Mutex, MutexGuard};
+use tokio::time::Instant;
 
 use crate::origin::Origin;
 use crate::shards::{Refusal, Rules, TableStreams};
@@ -36,6 +38,9 @@ struct FedTable {
     source: EmulatorShard,
     /// The emulator's iterator behind the last record taken over; none before the first.
     iterator: Option<String>,
+    /// When each shard that is being read was asked for records last.
+    asked: BTreeMap<String, Instant>,
+    longest_pause: Duration,
 }
 
 /// The one shard of an emulator's own stream.
@@ -76,7 +81,11 @@ impl StreamFront {
         let Some(table) = self.table(table_of(arn).unwrap_or_default()).await? else { return Ok(Err(Refusal::not_found(arn))) };
         let mut table = table.lock().await;
         table.feed(&self.origin).await?;
-        Ok(table.model.answer(call, request, (self.clock)()))
+        let answer = table.model.answer(call, request, (self.clock)());
+        if call == "GetRecords" {
+            table.note_read(arn, answer.as_ref().is_ok_and(|page| page["NextShardIterator"].is_null()));
+        }
+        Ok(answer)
     }
 
     /// Puts the streams of this front into a description of a table.
@@ -128,11 +137,25 @@ impl StreamFront {
         let created_at = Timestamp::UNIX_EPOCH + SignedDuration::try_from_secs_f64(created_at)?;
         let view_type = stream["StreamViewType"].as_str().context("a stream has a view type")?;
         let model = TableStreams::new(table_arn, view_type, self.shards, self.seed, created_at);
-        Ok(Some(FedTable { model, source: EmulatorShard::of(&self.origin, arn).await?, iterator: None }))
+        Ok(Some(FedTable {
+            model,
+            source: EmulatorShard::of(&self.origin, arn).await?,
+            iterator: None,
+            asked: BTreeMap::new(),
+            longest_pause: Duration::ZERO,
+        }))
     }
 }
 
 impl FedTable {
+    /// A shard was asked for records, by an iterator of it. One that has ended need not be asked again.
+    fn note_read(&mut self, iterator: &str, has_ended: bool) {
+        let Some(shard) = iterator.split('|').nth(1) else { return };
+        let now = Instant::now();
+        let before = if has_ended { self.asked.remove(shard) } else { self.asked.insert(shard.to_owned(), now) };
+        self.longest_pause = self.longest_pause.max(before.map_or(Duration::ZERO, |before| now - before));
+    }
+
     /// Takes over what the emulator has. Dropped halfway it goes on where it was.
     async fn feed(&mut self, origin: &Origin) -> anyhow::Result<()> {
         loop {
@@ -196,6 +219,14 @@ impl Shards {
     /// Every iterator given out so far has expired.
     pub async fn expire_iterators(&self) {
         self.with(TableStreams::expire_iterators).await;
+    }
+
+    /// The longest that a shard, once anyone had begun to read it and before its end was read, was not asked for records.
+    pub async fn longest_pause(&self) -> Duration {
+        let table = self.front.table(&self.table).await.expect("the emulator answers").expect("a table with its stream on");
+        let table = table.lock().await;
+        let standing = table.asked.values().map(Instant::elapsed).max();
+        table.longest_pause.max(standing.unwrap_or_default())
     }
 
     /// So many empty pages come before each page with records.

@@ -7,6 +7,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use aws_smithy_runtime_api::client::http::{
@@ -17,6 +18,7 @@ use aws_smithy_runtime_api::client::result::ConnectorError;
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::body::SdkBody;
 use aws_types::SdkConfig;
+use aws_types::region::Region;
 use aws_types::sdk_config::{StalledStreamProtectionConfig, TimeSource};
 use dynoxide::Database;
 use jiff::{SignedDuration, Timestamp};
@@ -39,6 +41,9 @@ pub type Answering = Pin<Box<dyn Future<Output = Result<Answer, Lost>> + Send>>;
 pub struct Wire {
     parts: Arc<Parts>,
     hook: Hook,
+    /// The SDK keeps one budget of retries for all clients of a process and a region. Each wire is a region, so that those who
+    /// come by different wires have different budgets, as processes have.
+    region: Region,
 }
 
 struct Parts {
@@ -87,7 +92,7 @@ impl Wire {
         let streams =
             StreamFront::new(Origin::Embedded(database.clone(), starts_at), Arc::new(move || clock.now()), shards, seed);
         let hook: Hook = Arc::new(|call| Box::pin(async move { Ok(call.carry_out().await) }));
-        Self { parts: Arc::new(Parts { database, streams, clock }), hook }
+        Self { parts: Arc::new(Parts { database, streams, clock }), hook, region: new_region() }
     }
 
     /// The same DynamoDB by a wire on which this happens to each call. Clients made before do not notice.
@@ -96,7 +101,7 @@ impl Wire {
     where
         F: Future<Output = Result<Answer, Lost>> + Send + 'static,
     {
-        Self { hook: Arc::new(move |call| Box::pin(hook(call))), ..self.clone() }
+        Self { hook: Arc::new(move |call| Box::pin(hook(call))), region: new_region(), parts: Arc::clone(&self.parts) }
     }
 
     /// The SDK configuration that leads here. Signatures bear one fixed time; waiting is tokio's.
@@ -104,6 +109,7 @@ impl Wire {
         let config = aws::at_endpoint("http://dynamodb.invalid", "wire").into_builder();
         config
             .http_client(self.clone())
+            .region(self.region.clone())
             .time_source(FixedTime)
             // It measures the throughput of bodies, and these are there at once.
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
@@ -131,6 +137,11 @@ impl Wire {
             parts: Arc::clone(&self.parts),
         }
     }
+}
+
+fn new_region() -> Region {
+    static STARTED: AtomicU64 = AtomicU64::new(0);
+    Region::new(format!("wire-{}", STARTED.fetch_add(1, Ordering::Relaxed)))
 }
 
 impl Call {

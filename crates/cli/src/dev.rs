@@ -7,14 +7,17 @@ use std::io::IsTerminal;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use tidemark_domain::{Definitions, TenantId, Zone};
+use tidemark_ingest::{Pace, WebhookSettings};
 use tidemark_runtime::health::Health;
 use tidemark_runtime::process::Failure;
-use tidemark_runtime::settings::Vars;
+use tidemark_runtime::settings::{SecretKeys, Vars};
 use tidemark_runtime::telemetry::{self, LogFormat, RUST_LOG};
 use tidemark_runtime::{admin, aws, clock, definitions, listen, shutdown};
 use tidemark_store::{Holder, NewKey, Scope, Store, Tables, Tenant};
 use tidemark_streams::{Start, Streams};
+use tidemark_webhooks::policy::Networks;
 use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
@@ -28,6 +31,7 @@ mod banner;
 mod emulator;
 mod example;
 mod sample;
+mod secret;
 
 use banner::Banner;
 use emulator::Emulator;
@@ -62,9 +66,10 @@ pub(crate) async fn run(options: Dev) -> Result<(), Failure> {
     let keys = create_keys(&connection.store, &file).await?;
     let operator_key = create_key(&connection.store, Holder::Operator).await?;
 
+    let secret_keys = secret::keys(options.data_dir.as_deref())?;
     let health = Health::starting();
-    let ingest = tidemark_ingest::Ingest::start(&config, &ingest_settings(tables.clone()), &file).await?;
-    let api = tidemark_api::Api::start(&config, &api_settings(tables), &file).await?;
+    let ingest = tidemark_ingest::Ingest::start(&config, &ingest_settings(tables.clone(), secret_keys.clone()), &file).await?;
+    let api = tidemark_api::Api::start(&config, &api_settings(tables, secret_keys), &file).await?;
     let services = stop.child_token();
     let mut workloads: JoinSet<Result<(), Failure>> = JoinSet::new();
     workloads.spawn(worker(ingest, health.clone(), services.clone()));
@@ -124,7 +129,7 @@ fn loopback(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
-fn ingest_settings(tables: Tables) -> tidemark_ingest::Settings {
+fn ingest_settings(tables: Tables, keys: SecretKeys) -> tidemark_ingest::Settings {
     tidemark_ingest::Settings {
         definitions: String::new(),
         tables,
@@ -133,17 +138,26 @@ fn ingest_settings(tables: Tables) -> tidemark_ingest::Settings {
         worker_id: "dev".to_owned(),
         flush_interval: FLUSH_INTERVAL,
         lease_ttl: LEASE_TTL,
+        alert_max_age: SignedDuration::from_hours(1),
+        webhooks: WebhookSettings { keys, allow: loopback_networks(), deny: Networks::default(), pace: Pace::STANDARD },
     }
 }
 
-fn api_settings(tables: Tables) -> tidemark_api::Settings {
+fn api_settings(tables: Tables, keys: SecretKeys) -> tidemark_api::Settings {
     tidemark_api::Settings {
         definitions: String::new(),
         tables,
         api_addr: loopback(0),
         admin_addr: loopback(0),
-        keys: tidemark_api::SecretKeys { current: rand::random(), previous: None },
+        keys,
+        webhook_allow: loopback_networks(),
+        webhook_deny: Networks::default(),
     }
+}
+
+/// Whoever tries webhooks here has a receiver on this machine.
+fn loopback_networks() -> Networks {
+    "127.0.0.0/8, ::1/128".parse().expect("two networks")
 }
 
 /// A key for every tenant that the definitions name, and for the sample tenants.

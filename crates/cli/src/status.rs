@@ -1,7 +1,5 @@
 //! `tidemark status`.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tidemark_domain::SourceName;
@@ -41,11 +39,7 @@ async fn gather(connection: &Connection) -> Result<Vec<SourceStatus>, Failure> {
     let counts = connection.store.quarantine_counts_of_sources().await?;
     let mut sources = Vec::new();
     for (name, Source { table, .. }) in running.sources {
-        let newest = connection.streams.streams_of(&table).await?.into_iter().next();
-        let stream = match newest {
-            Some(known) => connection.streams.stream_status(&known.id).await?,
-            None => None,
-        };
+        let stream = connection.streams.table_status(&table).await?;
         let quarantined = counts.get(&name).copied().unwrap_or_default().records;
         sources.push(SourceStatus { name, table, stream, quarantined });
     }
@@ -81,9 +75,8 @@ impl SourceStatus {
         for gap in &stream.gaps {
             println!("    gap in {} after {}: {} ({})", gap.shard, gap.position, gap.reason.as_str(), gap.detected_at);
         }
-        for (state, count) in by_state(stream) {
-            println!("  shards       {count} {state}");
-        }
+        let counts = stream.counts.by_state().into_iter().filter(|(_, count)| *count > 0);
+        println!("  shards       {}", counts.map(|(state, count)| format!("{count} {state}")).collect::<Vec<_>>().join(", "));
         let unfinished: Vec<_> = stream.shards.iter().filter(|shard| shard.state == ShardState::Active).collect();
         let row = |shard: &tidemark_streams::ShardStatus| {
             let owner = shard.owner.as_ref().map_or("nobody", |owner| owner.as_str());
@@ -123,12 +116,4 @@ impl SourceStatus {
             "quarantined": self.quarantined,
         })
     }
-}
-
-fn by_state(stream: &StreamStatus) -> BTreeMap<&'static str, usize> {
-    let mut counts = BTreeMap::new();
-    for shard in &stream.shards {
-        *counts.entry(shard.state.as_str()).or_default() += 1;
-    }
-    counts
 }

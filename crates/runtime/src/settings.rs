@@ -20,9 +20,11 @@ use std::fmt::Write;
 pub mod deployment;
 pub mod parse;
 mod reader;
+mod secret;
 mod vars;
 
 pub use reader::{Invalid, Reader};
+pub use secret::{NotAKey, SecretKeys};
 pub use vars::{NotUnicode, Vars};
 
 /// One variable: what [`Reader`] reads and `--help` lists.

@@ -1,7 +1,8 @@
 //! The one transaction in which a batch's effects and its shard's position become visible together. STREAMS §2.
 //!
 //! The position's update, the *fence*, comes ready-made from the streams crate and goes first; its condition is what makes the whole
-//! exact. This file adds the rows, sends one request, and says how it ended in terms of what a caller must do next.
+//! exact. This file adds the rows and what was decided about levels, sends one request, and says how it ended in terms of what a
+//! caller must do next.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -15,11 +16,13 @@ use tidemark_domain::{Bucket, Decimal, MeasureName, TenantId};
 
 use crate::Store;
 use crate::aggregate::{BROKEN, measure_attribute};
+use crate::decisions::Decisions;
 use crate::error::Error;
 use crate::item::{key_item, n};
 use crate::key::{self, EXPIRES_AT};
 use crate::provenance::Provenance;
 use crate::quarantine::QuarantineWrite;
+use crate::transact::{CONDITION_FAILED, TRANSIENT, code};
 
 mod divert;
 mod refusal;
@@ -38,6 +41,7 @@ pub type Item = HashMap<String, AttributeValue>;
 pub struct Writes {
     pub rows: Vec<RowWrite>,
     pub quarantine: Vec<QuarantineWrite>,
+    pub decisions: Decisions,
 }
 
 /// One row of the data table and what happens to it.
@@ -66,6 +70,9 @@ pub enum CommitError {
     /// A fence's condition failed; this is the shard item that stands.
     #[error("the shard's position is not where this batch begins")]
     Fenced(Option<Item>),
+    /// A level or the rules are not as they were read: read them again and decide again, at the same position.
+    #[error("levels or rules changed meanwhile")]
+    DecisionsStale,
     /// Somebody else writes the same rows, or the table is throttled: the same request may be made again.
     #[error("the commit met another, or was throttled")]
     Contended,
@@ -87,14 +94,18 @@ pub enum CommitError {
 
 impl Writes {
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty() && self.quarantine.is_empty()
+        self.rows.is_empty() && self.quarantine.is_empty() && self.decisions.is_empty()
     }
 
     /// All of these as one: deltas of the same row are added up, and vanish where they cancel.
+    ///
+    /// # Panics
+    /// With decisions: they are one shard's own, and a stale one would be everybody's.
     pub fn merged<'a>(all: impl IntoIterator<Item = &'a Self>) -> Self {
         let mut rows: BTreeMap<(RowKey, u16), RowWrite> = BTreeMap::new();
         let mut quarantine = Vec::new();
         for writes in all {
+            assert!(writes.decisions.is_empty(), "a commit that decides about levels is made alone");
             quarantine.extend(writes.quarantine.iter().cloned());
             for row in &writes.rows {
                 match rows.entry((row.key.clone(), row.lane)) {
@@ -105,7 +116,8 @@ impl Writes {
                 }
             }
         }
-        Self { rows: rows.into_values().filter(|row| !row.delta.is_empty()).collect(), quarantine }
+        let rows = rows.into_values().filter(|row| !row.delta.is_empty()).collect();
+        Self { rows, quarantine, decisions: Decisions::default() }
     }
 
     /// How many items the transaction has, one fence included.
@@ -114,7 +126,8 @@ impl Writes {
         let diverted: BTreeSet<&TenantId> = self.diverted().map(|row| &row.key.tenant).collect();
         // A tenant's diverted deltas are one record, counted in two counters that may not be there yet.
         let for_diverted = if diverted.is_empty() { 0 } else { 2 * diverted.len() + 1 };
-        1 + self.rows.len() + self.quarantine.len() + counters.len() + for_diverted
+        let for_quarantine = self.quarantine.len() + counters.len() + for_diverted;
+        1 + self.decisions.items() + self.rows.len() + for_quarantine
     }
 
     fn diverted(&self) -> impl Iterator<Item = &RowWrite> {
@@ -130,6 +143,7 @@ impl Store {
     pub async fn commit(&self, fences: Vec<Update>, writes: &Writes, from: &Provenance) -> Result<(), CommitError> {
         let mut items: Vec<_> = fences.into_iter().map(|fence| TransactWriteItem::builder().update(fence).build()).collect();
         let fences = items.len();
+        items.extend(writes.decisions.within(self));
         items.extend(writes.rows.iter().map(|row| TransactWriteItem::builder().update(self.row_update(row)).build()));
         let diverted = divert::records(writes.diverted(), from);
         let records: Vec<&QuarantineWrite> = writes.quarantine.iter().chain(&diverted).collect();
@@ -190,8 +204,9 @@ impl Store {
 
     async fn judge(&self, error: SdkError<TransactWriteItemsError>, fences: usize, writes: &Writes) -> CommitError {
         if let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error() {
-            match judge_reasons(canceled.cancellation_reasons(), fences) {
+            match judge_reasons(canceled.cancellation_reasons(), fences, writes.decisions.conditions()) {
                 Judged::Fenced(item) => return CommitError::Fenced(item),
+                Judged::DecisionsStale => return CommitError::DecisionsStale,
                 Judged::RowsMoved => return CommitError::RowsMoved,
                 Judged::Contended => return CommitError::Contended,
                 Judged::Invalid => {}
@@ -219,20 +234,24 @@ impl Store {
 
 enum Judged {
     Fenced(Option<Item>),
+    DecisionsStale,
     RowsMoved,
     Contended,
     Invalid,
 }
 
-/// The fences are the first items; a refusal of one outweighs all others, since nothing may be decided under another position.
-fn judge_reasons(reasons: &[CancellationReason], fences: usize) -> Judged {
-    const TRANSIENT: [&str; 4] = ["None", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded"];
-    let code = |reason: &CancellationReason| reason.code().unwrap_or("None").to_owned();
-    if let Some(fence) = reasons.iter().take(fences).find(|fence| code(fence) == "ConditionalCheckFailed") {
+/// The fences are the first items; a refusal of one outweighs all others, since nothing may be decided under another position. Then
+/// come the conditions that decisions were made under.
+fn judge_reasons(reasons: &[CancellationReason], fences: usize, decided_under: usize) -> Judged {
+    let failed = |reason: &&CancellationReason| code(reason) == CONDITION_FAILED;
+    if let Some(fence) = reasons.iter().take(fences).find(failed) {
         return Judged::Fenced(fence.item().cloned());
     }
-    if reasons.iter().any(|reason| code(reason) == "ConditionalCheckFailed") {
+    if reasons.iter().skip(fences).take(decided_under).any(|reason| failed(&reason)) {
+        return Judged::DecisionsStale;
+    }
+    if reasons.iter().any(|reason| failed(&reason)) {
         return Judged::RowsMoved;
     }
-    if reasons.iter().all(|reason| TRANSIENT.contains(&code(reason).as_str())) { Judged::Contended } else { Judged::Invalid }
+    if reasons.iter().all(|reason| TRANSIENT.contains(&code(reason))) { Judged::Contended } else { Judged::Invalid }
 }

@@ -10,6 +10,8 @@ type Source = Box<dyn std::error::Error + Send + Sync>;
 pub enum Error {
     #[error("the table `{0}` does not exist: create it with `tidemark init`, or set TIDEMARK_TABLE and TIDEMARK_CONTROL_TABLE")]
     TableMissing(String),
+    #[error("the table `{0}` has no index `by_index`, or it is still being built: run `tidemark init`, which waits for it")]
+    IndexMissing(String),
     #[error("DynamoDB throttles the table; the call can be made again")]
     Throttled(#[source] Source),
     #[error("DynamoDB cannot be reached: check AWS_ENDPOINT_URL, AWS_REGION and the network")]

@@ -4,6 +4,8 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 
 use crate::error::Error;
 use crate::key::{Key, PK, SK};
@@ -43,6 +45,29 @@ impl Stored<'_> {
         seconds.map(Timestamp::from_second).transpose().map_err(|error| self.corrupt(name, &error.to_string()))
     }
 
+    /// An instant stored as RFC 3339 text, to the nanosecond.
+    pub(crate) fn moment(&self, name: &str) -> Result<Timestamp, Error> {
+        self.optional_moment(name)?.ok_or_else(|| self.corrupt(name, "is missing"))
+    }
+
+    pub(crate) fn optional_moment(&self, name: &str) -> Result<Option<Timestamp>, Error> {
+        let text = self.optional_text(name)?;
+        text.map(|text| text.parse()).transpose().map_err(|error: jiff::Error| self.corrupt(name, &error.to_string()))
+    }
+
+    /// A value of the domain, stored as JSON text.
+    pub(crate) fn json<T: DeserializeOwned>(&self, name: &str) -> Result<T, Error> {
+        serde_json::from_str(&self.text(name)?).map_err(|error| self.corrupt(name, &error.to_string()))
+    }
+
+    /// A text that is of a type with a constructor.
+    pub(crate) fn parsed<T>(&self, name: &str) -> Result<T, Error>
+    where
+        T: TryFrom<String, Error: std::fmt::Display>,
+    {
+        T::try_from(self.text(name)?).map_err(|error| self.corrupt(name, &error.to_string()))
+    }
+
     pub(crate) fn flag(&self, name: &str) -> bool {
         matches!(self.0.get(name), Some(AttributeValue::Bool(true)))
     }
@@ -69,6 +94,18 @@ pub(crate) fn s(text: impl Into<String>) -> AttributeValue {
 
 pub(crate) fn n(number: impl ToString) -> AttributeValue {
     AttributeValue::N(number.to_string())
+}
+
+/// A value of the domain as JSON text.
+pub(crate) fn json(value: &impl Serialize) -> AttributeValue {
+    s(serde_json::to_string(value).expect("values of the domain are plain data with text keys"))
+}
+
+/// An item with these attributes.
+pub(crate) fn item_of<const N: usize>(key: &Key, attributes: [(&str, AttributeValue); N]) -> Item {
+    let mut item = key_item(key);
+    item.extend(attributes.map(|(name, value)| (name.to_owned(), value)));
+    item
 }
 
 /// The key attributes of an item.

@@ -6,12 +6,22 @@ use tidemark_domain::bucket::Width;
 use tidemark_domain::delta::RowKey;
 use tidemark_domain::{Bucket, Currency, DimensionName, Group, MetricName, SourceName, TenantId};
 
+mod alerting;
+mod webhook;
+
+pub(crate) use alerting::*;
+pub(crate) use webhook::*;
+
 pub(crate) const PK: &str = "pk";
 pub(crate) const SK: &str = "sk";
+/// The one index of the table, sparse: an item is in it while it has both of the next two attributes.
+pub(crate) const BY_INDEX: &str = "by_index";
+pub(crate) const INDEX_PK: &str = "index_pk";
+pub(crate) const INDEX_SK: &str = "index_sk";
 pub(crate) const EXPIRES_AT: &str = "expires_at";
 
 /// A partition and a sort key.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Key {
     pub(crate) pk: String,
     pub(crate) sk: String,

@@ -1,32 +1,59 @@
 //! Every key, item and transaction of Tidemark's own data table, and the running definitions beside the leases.
 //!
 //! Data flows through here in two directions: [`Store::commit`] takes one batch's deltas and the stream position they belong to,
-//! in one transaction; [`Store::rows`] reads aggregates back. AWS types stop here: callers pass the shard's fence through unread.
+//! in one transaction, and what was decided about levels; [`Store::rows`] reads aggregates back, and the dispatcher finds through
+//! [`Store::due`] what there is to send. AWS types stop here: callers pass the shard's fence through unread.
 //! No function for tenant data can be called without a [`Tenant`].
 
 mod aggregate;
+mod alert;
+mod attempt;
 mod commit;
 mod credential;
+mod decisions;
 mod definitions;
+mod delivery;
 mod dimension;
+mod due;
+mod edit;
+mod endpoint;
 mod error;
+mod event;
+mod fan_out;
+mod id;
 mod item;
+mod job;
 mod key;
+mod level;
 mod provenance;
 mod quarantine;
+mod read;
+mod rule;
 mod table;
 mod tenant;
+mod transact;
 
 pub use aggregate::{Row, RowRange, RowsError, Span};
+pub use alert::{ActError, AlertPage, AlertQuery, AlertRecord, AlertsWanted, Change};
+pub use attempt::{ATTEMPTS_MAX, Attempt};
 pub use commit::{CommitError, ITEMS_MAX, Item, RowChange, RowWrite, Writes};
 pub use credential::{AuthenticationError, Credential, Holder, IssuedKey, NewKey, Scope};
+pub use decisions::Decisions;
 pub use definitions::{AdoptError, Adopted, RunningDefinitions};
+pub use delivery::{Delivery, DeliveryPage, DeliveryQuery, DeliveryState, Finish, LastAttempt, Next, RequeueError, Trigger};
 pub use dimension::KnownValue;
+pub use due::{Claimed, Due, DuePage, DuePlace, SLOTS, Slot, Work};
+pub use endpoint::{ENDPOINTS_MAX, Endpoint, EndpointEffect, EndpointError, EndpointState, PreviousSecret};
 pub use error::Error;
+pub use event::{Event, EventKey, EventPage, EventState, EventWrite, Hold};
+pub use id::{DeliveryId, InvalidId, ulid};
+pub use job::{Job, JobKind, NewJob, Progress};
+pub use level::{LevelCursor, LevelPage, LevelQuery, LevelRow, LevelWrite, LevelsBy};
 pub use provenance::Provenance;
 pub use quarantine::{
     QuarantineCount, QuarantineId, QuarantinePage, QuarantineQuery, QuarantineWrite, Quarantined, StoredImage, Whose,
 };
+pub use rule::{LANES, RULES_MAX, RuleError, RulesCheck, RulesLane};
 pub use table::{Created, Tables};
 pub use tenant::{NewTenant, Tenant, TenantCreated, TenantSettings};
 

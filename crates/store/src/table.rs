@@ -1,8 +1,10 @@
-//! The data table itself: its schema, and the protections it is created with.
+//! The data table itself: its schema and index, and the protections it is created with.
+
+mod index;
 
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, PointInTimeRecoverySpecification, ScalarAttributeType,
-    TableStatus, TimeToLiveSpecification,
+    TableDescription, TableStatus, TimeToLiveSpecification,
 };
 
 use crate::Store;
@@ -32,14 +34,14 @@ pub struct Created {
 }
 
 impl Store {
-    /// Creates the data table, on demand, with TTL, point-in-time recovery and deletion protection, and waits until it is active.
-    /// On a table that is there already, the protections are set again; that changes nothing.
+    /// Creates the data table, on demand, with its index, TTL, point-in-time recovery and deletion protection, and waits until both
+    /// are active. A table that is there already gets the index if it has none; the protections are set again, which changes nothing.
     ///
     /// # Errors
     /// When the table cannot be created. A protection the endpoint does not know is a warning.
     pub async fn create_data_table(&self) -> Result<Created, Error> {
         let table = &self.tables.data;
-        let is_new = match self.describe_status(table).await {
+        let is_new = match self.describe(table).await {
             Ok(_) => false,
             Err(Error::TableMissing(_)) => {
                 self.create(table).await?;
@@ -48,6 +50,7 @@ impl Store {
             Err(error) => return Err(error),
         };
         self.wait_until_active(table).await?;
+        self.create_index(table).await?;
         let mut warnings = Vec::new();
         self.enable_time_to_live(table, &mut warnings).await;
         self.enable_recovery(table, &mut warnings).await;
@@ -55,32 +58,31 @@ impl Store {
         Ok(Created { is_new, warnings })
     }
 
-    /// Checks that both tables are there.
+    /// Checks that both tables are there, and the index.
     ///
     /// # Errors
-    /// [`Error::TableMissing`] names the first that is not.
+    /// [`Error::TableMissing`] names the first that is not; [`Error::IndexMissing`] stands for one that is still being built, too.
     pub async fn verify_tables(&self) -> Result<(), Error> {
-        for table in [&self.tables.data, &self.tables.control] {
-            self.describe_status(table).await?;
-        }
-        Ok(())
+        let data = self.describe(&self.tables.data).await?;
+        self.describe(&self.tables.control).await?;
+        if index::is_active(&data) { Ok(()) } else { Err(Error::IndexMissing(self.tables.data.clone())) }
     }
 
-    async fn describe_status(&self, table: &str) -> Result<Option<TableStatus>, Error> {
+    async fn describe(&self, table: &str) -> Result<TableDescription, Error> {
         let described = self.client.describe_table().table_name(table).send().await;
         let described = described.map_err(|error| Error::from_sdk(table, error))?;
-        Ok(described.table.and_then(|table| table.table_status))
+        described.table.ok_or_else(|| Error::Other("DescribeTable answers without a table".into()))
     }
 
     async fn create(&self, table: &str) -> Result<(), Error> {
         let mut request = self.client.create_table().table_name(table).billing_mode(BillingMode::PayPerRequest);
         for (name, kind) in [(PK, KeyType::Hash), (SK, KeyType::Range)] {
-            let attribute = AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build();
-            let element = KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
-            request = request
-                .attribute_definitions(attribute.expect("name and type are set"))
-                .key_schema(element.expect("name and type are set"));
+            request = request.attribute_definitions(text_attribute(name)).key_schema(key_element(name, kind));
         }
+        for attribute in index::attributes() {
+            request = request.attribute_definitions(attribute);
+        }
+        request = request.global_secondary_indexes(index::by_index());
         match request.send().await {
             Ok(_) => Ok(()),
             // Somebody else creates it at the same moment: waiting for it is all that is left to do.
@@ -91,7 +93,7 @@ impl Store {
 
     async fn wait_until_active(&self, table: &str) -> Result<(), Error> {
         for _ in 0..POLLS_MAX {
-            if self.describe_status(table).await? == Some(TableStatus::Active) {
+            if self.describe(table).await?.table_status == Some(TableStatus::Active) {
                 return Ok(());
             }
             tokio::time::sleep(POLL).await;
@@ -127,6 +129,15 @@ impl Store {
             warnings.push(refused(table, "deletion protection", &error));
         }
     }
+}
+
+fn text_attribute(name: &str) -> AttributeDefinition {
+    let attribute = AttributeDefinition::builder().attribute_name(name).attribute_type(ScalarAttributeType::S).build();
+    attribute.expect("name and type are set")
+}
+
+fn key_element(name: &str, kind: KeyType) -> KeySchemaElement {
+    KeySchemaElement::builder().attribute_name(name).key_type(kind).build().expect("name and type are set")
 }
 
 fn refused(table: &str, feature: &str, error: &impl aws_sdk_dynamodb::error::ProvideErrorMetadata) -> String {

@@ -1,7 +1,5 @@
 //! Tenants: the proof that lets a caller at a tenant's data, their settings, and the zone that ingest freezes.
 
-use std::collections::HashMap;
-
 use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValue, TransactWriteItem, Update};
 use jiff::Timestamp;
 use tidemark_domain::{Currency, TenantId, Zone};
@@ -9,7 +7,7 @@ use tidemark_domain::{Currency, TenantId, Zone};
 use crate::Store;
 use crate::error::Error;
 use crate::item::{Stored, key_item, n, s};
-use crate::key::{self, Key};
+use crate::key;
 
 const NAME: &str = "name";
 const CURRENCY: &str = "currency";
@@ -17,7 +15,8 @@ const CREATED_AT: &str = "created_at";
 const ZONE: &str = "zone";
 const FROZEN: &str = "frozen";
 
-/// A tenant that the holder may act for. Made from a credential, from an image of a source, or by an operator's word; from nothing else.
+/// A tenant that the holder may act for. Made from a credential, from an image of a source,
+/// from the key of a stored item, or by an operator's word; from nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Tenant(TenantId);
 
@@ -30,6 +29,12 @@ impl Tenant {
     /// A tenant named by an operator, who has the tables' own credentials.
     pub fn named_by_operator(id: TenantId) -> Self {
         Self(id)
+    }
+
+    /// Whose a stored item is, by its own partition key: for the dispatcher, which finds work of all tenants in the table.
+    /// `None`: no tenant's.
+    pub(crate) fn of_stored(pk: &str) -> Option<Self> {
+        key::tenant_of(pk).map(Self)
     }
 
     pub(crate) fn of_credential(id: TenantId) -> Self {
@@ -163,13 +168,6 @@ impl Store {
         let item = output.attributes.unwrap_or_default();
         let stored = Stored(&item);
         zone_of(&stored)?.ok_or_else(|| stored.corrupt(ZONE, "is missing"))
-    }
-
-    /// A consistent read of one item of the data table.
-    pub(crate) async fn get(&self, key: &Key) -> Result<Option<HashMap<String, AttributeValue>>, Error> {
-        let request = self.client.get_item().table_name(&self.tables.data).set_key(Some(key_item(key))).consistent_read(true);
-        let output = request.send().await.map_err(|error| Error::from_sdk(&self.tables.data, error))?;
-        Ok(output.item)
     }
 
     fn settings_put(&self, new: &NewTenant, now: Timestamp) -> Put {

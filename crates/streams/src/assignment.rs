@@ -56,10 +56,25 @@ fn targets(kept: &BTreeMap<&WorkerId, Vec<&ShardKey>>, shards: usize) -> BTreeMa
     ranked.into_iter().enumerate().map(target).collect()
 }
 
-/// How much a worker is to be preferred for a shard: rendezvous hashing. The same on every machine and in every version, since
-/// workers of two versions run side by side (FNV-1a, then the finalizer of SplitMix64).
+/// Those of the numbers below `count` that are one worker's, when each goes to one of `workers`. There are no holders to spare:
+/// when a worker comes or goes, only what it gets or had changes hands.
+pub(crate) fn share(workers: &BTreeSet<WorkerId>, worker: &WorkerId, count: u16) -> Vec<u16> {
+    let is_mine = |number: &u16| workers.iter().max_by_key(|other| slot_affinity(other, *number)) == Some(worker);
+    (0..count).filter(is_mine).collect()
+}
+
 fn affinity(worker: &WorkerId, (stream, shard): &ShardKey) -> u64 {
-    let bytes = [worker.as_str(), stream.as_str(), shard.as_str()].join("#").into_bytes();
+    hash(&[worker.as_str(), stream.as_str(), shard.as_str()])
+}
+
+fn slot_affinity(worker: &WorkerId, slot: u16) -> u64 {
+    hash(&[worker.as_str(), "slot", &slot.to_string()])
+}
+
+/// How much a worker is to be preferred for something: rendezvous hashing. The same on every machine and in every version, since
+/// workers of two versions run side by side (FNV-1a, then the finalizer of SplitMix64).
+fn hash(names: &[&str]) -> u64 {
+    let bytes = names.join("#").into_bytes();
     let hash =
         bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
     let hash = (hash ^ (hash >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

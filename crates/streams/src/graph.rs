@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::iter::successors;
 
+use jiff::Timestamp;
+
 use crate::control::note::Note;
 use crate::control::shard::{ShardItem, ShardState};
 use crate::id::{ShardId, StreamId};
@@ -156,9 +158,16 @@ impl ShardGraph {
         self.shards.values().filter(|shard| self.bounds(shard)).map(|shard| &shard.shard)
     }
 
+    /// When the first of a shard's stored children was made, as far as their ids tell: later changes are in them.
+    pub(crate) fn children_born(&self, shard: &ShardId) -> Option<Timestamp> {
+        let children = &self.shards.get(shard)?.children;
+        children.iter().filter_map(|child| Timestamp::from_millisecond(child.created_ms()?).ok()).min()
+    }
+
     fn bounds(&self, shard: &ShardItem) -> bool {
         if shard.is_finished() {
-            return shard.state == ShardState::Done && shard.children.is_empty();
+            // Once it has served, no listing will name children of it: those there were are lost, and a gap says so.
+            return shard.state == ShardState::Done && shard.children.is_empty() && shard.expires_at.is_none();
         }
         let parent = shard.parent.as_ref().and_then(|parent| self.shards.get(parent));
         parent.is_none_or(ShardItem::is_finished)

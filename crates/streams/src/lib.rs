@@ -46,7 +46,7 @@ pub use position::{Error as PositionError, Position, SequenceNumber};
 pub use reader::{Page, ReadError, ShardReader};
 pub use record::Record;
 pub use source::{SourceStream, Start, history_is_complete};
-pub use status::{Gap, KnownStream, ShardStatus, StreamStatus, StreamWatermark};
+pub use status::{Gap, KnownStream, ShardCounts, ShardStatus, StreamStatus, StreamWatermark};
 pub use table::Created;
 pub use watermark::ShardWatermark;
 pub use worker::{Worker, WorkerConfig};

@@ -28,8 +28,9 @@ use self::membership::Membership;
 use self::publish::Publication;
 use self::succession::STREAMS_INTERVAL;
 use self::vanished::Vanished;
-use crate::assignment::ShardKey;
+use crate::assignment::{self, ShardKey};
 use crate::client::Streams;
+use crate::control::GapReason;
 use crate::control::stream::StreamItem;
 use crate::error::Error;
 use crate::graph::ShardGraph;
@@ -86,6 +87,8 @@ struct Source {
     graph: ShardGraph,
     listing: Listing,
     publication: Publication,
+    /// The gaps this process has recorded and not told of yet.
+    gaps: Vec<GapReason>,
 }
 
 impl Worker {
@@ -184,6 +187,16 @@ impl Worker {
     /// show that they go on.
     pub fn is_paused(&self, mono: Instant) -> bool {
         self.membership.is_paused(mono)
+    }
+
+    /// Those of the numbers below `count` that are this worker's: work beside the streams that all workers share. Each number is one
+    /// live worker's, but for moments: while their views differ, two of them have it, or none. A worker that drains, is
+    /// [paused](Self::is_paused) or [stalled](Self::is_stalled) has none.
+    pub fn share(&self, count: u16, mono: Instant) -> Vec<u16> {
+        if self.is_paused(mono) || self.is_stalled(mono) {
+            return Vec::new();
+        }
+        assignment::share(&self.membership.takers(mono), &self.membership.id, count)
     }
 
     /// Tells how far a held shard is included, by its [`ShardWatermark`](crate::ShardWatermark).
@@ -327,6 +340,7 @@ impl Source {
             graph: ShardGraph::new(item.id),
             follows: item.follows,
             is_closed: item.closed,
+            gaps: Vec::new(),
         }
     }
 }

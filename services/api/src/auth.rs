@@ -19,19 +19,50 @@ pub(crate) mod scope {
         const SCOPE: Scope;
     }
 
-    /// Reading metrics, their freshness, and what could not be counted.
-    #[derive(Debug)]
-    pub(crate) struct MetricsRead;
+    macro_rules! scope {
+        ($(#[$doc:meta])* $name:ident) => {
+            $(#[$doc])*
+            #[derive(Debug)]
+            pub(crate) struct $name;
 
-    impl Required for MetricsRead {
-        const SCOPE: Scope = Scope::MetricsRead;
+            impl Required for $name {
+                const SCOPE: Scope = Scope::$name;
+            }
+        };
     }
+
+    scope!(
+        /// Reading metrics, their freshness, and what could not be counted.
+        MetricsRead
+    );
+    scope!(
+        /// Reading what is in stock.
+        InventoryRead
+    );
+    scope!(
+        /// Reading alerts and the rules behind them.
+        AlertsRead
+    );
+    scope!(
+        /// Acknowledging, resolving and muting alerts.
+        AlertsWrite
+    );
+    scope!(
+        /// Making, changing and deleting alert rules.
+        RulesWrite
+    );
+    scope!(
+        /// Everything about webhook endpoints and their deliveries, reading included.
+        WebhooksWrite
+    );
 }
 
 /// Whoever made the request, known to have the scope `S`.
 #[derive(Debug)]
 pub(crate) struct Caller<S> {
     pub tenant: Tenant,
+    /// Of the key: who acknowledged an alert, say.
+    pub key_id: String,
     scope: PhantomData<S>,
 }
 
@@ -41,7 +72,7 @@ impl<S: scope::Required> Caller<S> {
         if !credential.scopes.contains(&S::SCOPE) {
             return Err(ApiError::MissingScope(S::SCOPE));
         }
-        Ok(Self { tenant, scope: PhantomData })
+        Ok(Self { tenant, key_id: credential.key_id, scope: PhantomData })
     }
 }
 

@@ -1,5 +1,8 @@
 //! How far and how well a source is included in the numbers. STREAMS.md §4.
 
+use axum::Json;
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::response::{IntoResponse, Response};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -8,6 +11,11 @@ use utoipa::ToSchema;
 pub(crate) const STALLED_AFTER: SignedDuration = SignedDuration::from_secs(60);
 /// A source whose watermark lies further back than this is being caught up with.
 pub(crate) const LIVE_LAG_MAX: SignedDuration = SignedDuration::from_secs(10);
+
+/// The watermark of an answer, also where its body has no room for it.
+const DATA_WATERMARK: HeaderName = HeaderName::from_static("data-watermark");
+/// Whether an answer is exact: `true`, or `false` and the reasons, as `false; reasons="history gap"`.
+const DATA_EXACT: HeaderName = HeaderName::from_static("data-exact");
 
 /// What the worker has stored about a source's stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,6 +74,19 @@ pub(crate) enum Reason {
     BrokenRow,
 }
 
+impl Reading {
+    /// Of two sources taken as one.
+    pub(crate) fn together(self, other: Self) -> Self {
+        Self {
+            // `None` is the least: a source that nobody has read yet.
+            watermark: self.watermark.min(other.watermark),
+            published_at: self.published_at.min(other.published_at),
+            gapless: self.gapless && other.gapless,
+            history_complete: self.history_complete && other.history_complete,
+        }
+    }
+}
+
 impl Freshness {
     pub(crate) fn of(reading: &Reading, now: Timestamp) -> Self {
         let moved = reading.published_at.is_some_and(|published| now.duration_since(published) <= STALLED_AFTER);
@@ -92,8 +113,24 @@ impl Freshness {
         self
     }
 
+    /// Says in headers what the body says, too.
+    pub(crate) fn write(&self, headers: &mut HeaderMap) {
+        let text = |text: String| HeaderValue::from_str(&text).expect("instants and reasons are plain ASCII");
+        if let Some(watermark) = self.watermark {
+            headers.insert(DATA_WATERMARK, text(watermark.to_string()));
+        }
+        headers.insert(DATA_EXACT, text(self.exactness()));
+    }
+
+    /// An answer as JSON, with these headers.
+    pub(crate) fn respond(&self, answer: &impl Serialize) -> Response {
+        let mut response = Json(answer).into_response();
+        self.write(response.headers_mut());
+        response
+    }
+
     /// Exactness as the value of a header: `true`, or `false; reasons="history gap"`.
-    pub(crate) fn exactness(&self) -> String {
+    fn exactness(&self) -> String {
         let reasons: Vec<&str> = self.reasons.iter().map(|reason| reason.as_str()).collect();
         if reasons.is_empty() { "true".to_owned() } else { format!("false; reasons=\"{}\"", reasons.join(" ")) }
     }
@@ -137,6 +174,15 @@ mod tests {
         let reading = Reading { watermark: None, published_at: None, gapless: true, history_complete: true };
         let fresh = Freshness::of(&reading, NOW);
         assert_eq!((fresh.watermark, fresh.lag_ms, fresh.status, fresh.exact), (None, None, Status::Stalled, true));
+    }
+
+    #[test]
+    fn several_sources_are_as_fresh_as_the_least_fresh() {
+        let (near, far) = (reading(1, 30), Reading { gapless: false, ..reading(90, 2) });
+        let together = near.together(far);
+        assert_eq!((together.watermark, together.published_at, together.gapless), (far.watermark, near.published_at, false));
+        let unread = Reading { watermark: None, published_at: None, gapless: true, history_complete: true };
+        assert_eq!(Freshness::of(&near.together(unread), NOW).status, Status::Stalled);
     }
 
     #[test]

@@ -12,14 +12,19 @@ use tidemark_domain::Definitions;
 use tidemark_runtime::clock;
 use tidemark_store::{AdoptError, RunningDefinitions, Store};
 use tidemark_streams::Streams;
+use tidemark_webhooks::policy::UrlPolicy;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 mod accept;
 mod auth;
+mod body;
 mod definitions;
+mod etag;
 mod freshness;
+mod inventory;
+mod iso8601;
 mod layers;
 pub mod openapi;
 mod page;
@@ -31,9 +36,11 @@ mod routes;
 mod settings;
 mod sources;
 mod state;
+mod webhooks;
 
-pub use settings::{ALL as SETTINGS, API_ADDR, NotAKey, SecretKeys, Settings};
+pub use settings::{ALL as SETTINGS, API_ADDR, Settings};
 use state::ApiState;
+use webhooks::Webhooks;
 
 /// Longest time that requests under way at shutdown are waited for; each has its own, shorter limit.
 const DRAIN_MAX: Duration = Duration::from_secs(15);
@@ -70,7 +77,9 @@ impl Api {
         tracing::info!(definitions = adopted.running.version, "API started");
         let running = RunningDefinitions::new(store.clone(), adopted.running);
         let streams = Streams::new(aws, settings.tables.control.clone());
-        let state = ApiState { store, streams, keys: Arc::new(settings.keys.clone()), running };
+        let policy = UrlPolicy::new(settings.webhook_allow.clone(), settings.webhook_deny.clone());
+        let webhooks = Webhooks::new(policy, &settings.keys);
+        let state = ApiState { store, streams, keys: Arc::new(settings.keys.clone()), running, webhooks };
         Ok(Self { state })
     }
 

@@ -1,6 +1,7 @@
 //! The OpenAPI 3.1 document, made from the routes without any state.
 
 use tidemark_domain::calendar::Granularity;
+use tidemark_store::Scope;
 use utoipa::openapi::schema::SchemaType;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::tag::TagBuilder;
@@ -11,6 +12,10 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::problem::{self, ParameterProblem, Problem};
 use crate::router;
+
+pub(crate) mod examples;
+pub(crate) mod shapes;
+mod webhooks;
 
 /// The name of the security scheme.
 const API_KEY: &str = "api_key";
@@ -39,13 +44,18 @@ pub fn base() -> OpenApi {
     let key = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .description(Some(
-            "An API key, `tdm_<id>_<secret>_<checksum>`. Reading metrics, status and quarantine takes `metrics:read`.",
+            "An API key, `tdm_<id>_<secret>_<checksum>`. Metrics, status and quarantine take the scope `metrics:read`; inventory \
+             `inventory:read`; reading alerts and rules, and previewing one, `alerts:read`; acting on an alert `alerts:write`; \
+             changing rules `rules:write`; everything about webhooks `webhooks:write`.",
         ))
         .build();
     let mut components = ComponentsBuilder::new()
         .security_scheme(API_KEY, SecurityScheme::Http(key))
         .schema(Problem::name(), Problem::schema())
         .schema(ParameterProblem::name(), ParameterProblem::schema());
+    for (name, schema) in webhooks::schemas() {
+        components = components.schema(name, schema);
+    }
     for (name, response) in problem::components() {
         components = components.response(name, response);
     }
@@ -60,8 +70,17 @@ pub fn base() -> OpenApi {
                 .build(),
         )
         .components(Some(components.build()))
-        .security(Some([SecurityRequirement::new(API_KEY, [] as [&str; 0])]))
-        .tags(Some([tag("metrics", "The numbers."), tag("status", "How fresh and how exact they are.")]))
+        // What an operation takes unless it says otherwise.
+        .security(Some([SecurityRequirement::new(API_KEY, [Scope::MetricsRead.to_string()])]))
+        .webhooks(Some(webhooks::section()))
+        .tags(Some([
+            tag("metrics", "The numbers."),
+            tag("status", "How fresh and how exact they are."),
+            tag("inventory", "What is in stock."),
+            tag("alerts", "What is low, and the rules that say so."),
+            tag("webhooks", "Where events are sent, and how that goes."),
+            tag("events", "What is sent."),
+        ]))
         .build()
 }
 
@@ -104,53 +123,4 @@ impl ToSchema for ValuesShape {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn the_committed_document_is_the_generated_one() {
-        let committed = include_str!("../../../openapi/openapi.json");
-        assert!(committed == json(), "openapi/openapi.json is stale: run `just openapi`");
-    }
-
-    #[test]
-    fn every_operation_has_a_name_an_example_and_its_refusals() {
-        let document = serde_json::to_value(document()).expect("plain data");
-        assert_eq!(document["openapi"], "3.1.0");
-        let mut names = BTreeSet::new();
-        for (path, operations) in document["paths"].as_object().expect("paths") {
-            for operation in operations.as_object().expect("operations").values() {
-                let name = operation["operationId"].as_str().expect("an operation id").to_owned();
-                assert!(["list_", "get_"].iter().any(|verb| name.starts_with(verb)), "{name} is no <verb>_<resource>");
-                assert!(names.insert(name.clone()), "{name} is there twice");
-                assert!(has_example(&document, &operation["responses"]["200"]), "{name} has no example");
-                let responses = operation["responses"].as_object().expect("responses");
-                for status in ["200", "400", "401", "403", "500", "503"] {
-                    assert!(responses.contains_key(status), "{name} lacks {status}");
-                }
-                assert_eq!(path.contains('{'), responses.contains_key("404"), "{name}: 404 is for what is named in the path");
-            }
-        }
-        assert_eq!(names.len(), 6);
-    }
-
-    /// Whether an answer shows an example, of its own or of its schema.
-    fn has_example(document: &serde_json::Value, answer: &serde_json::Value) -> bool {
-        let json = &answer["content"]["application/json"];
-        let schema = json["schema"]["$ref"].as_str().and_then(|reference| document.pointer(reference.trim_start_matches('#')));
-        json.get("example").is_some() || schema.is_some_and(|schema| schema.get("example").is_some())
-    }
-
-    #[test]
-    fn every_reference_leads_somewhere() {
-        let document = serde_json::to_value(document()).expect("plain data");
-        let text = document.to_string();
-        let references: BTreeSet<&str> = text.split("\"$ref\":\"#").skip(1).filter_map(|rest| rest.split('"').next()).collect();
-        assert!(references.len() > 10, "{references:?}");
-        for reference in references {
-            assert!(document.pointer(reference).is_some(), "{reference}");
-        }
-    }
-}
+mod tests;

@@ -8,11 +8,11 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::Serialize;
 use sha2::Sha256;
 use tidemark_domain::TenantId;
+use tidemark_runtime::settings::SecretKeys;
 use utoipa::ToSchema;
 
 use crate::params::Params;
 use crate::problem::{Code, ParameterError};
-use crate::settings::SecretKeys;
 
 /// Entries of a page when nobody asks for another number, and the most there can be.
 pub(crate) const LIMIT_DEFAULT: usize = 50;
@@ -34,55 +34,62 @@ pub(crate) struct PageRequest {
     pub limit: usize,
     /// The last entry of the page before.
     pub after: Option<String>,
+    /// What was asked besides: cursors open for the same question only.
+    question: String,
 }
 
-/// The list a cursor belongs to: it opens for the same tenant and list only.
+/// The list a cursor belongs to: it opens for the same tenant, list and question only.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct List<'a> {
     pub name: &'static str,
+    /// Whose entries they are within the tenant: an endpoint's id, say. Empty for a list of the tenant's own.
+    pub within: &'a str,
     pub tenant: &'a TenantId,
     pub keys: &'a SecretKeys,
 }
 
 impl PageRequest {
-    /// Takes `limit` and `cursor`; their errors stay with the parameters.
+    /// Takes `limit` and `cursor`, before any other parameter is taken; their errors stay with the parameters.
     pub(crate) fn take(params: &mut Params, list: List<'_>) -> Self {
         let limit = params.take_as("limit", |text| whole_number(text, LIMIT_MAX)).unwrap_or(LIMIT_DEFAULT);
         let cursor = params.take("cursor");
-        let after = cursor.and_then(|cursor| params.keep(list.open(&cursor)));
-        Self { limit, after }
+        let question = params.left_as_text();
+        let after = cursor.and_then(|cursor| params.keep(list.open(&cursor, &question)));
+        Self { limit, after, question }
     }
 }
 
 impl List<'_> {
     /// The page that ends with the entry `last`; `None` when it is the last page.
-    pub(crate) fn page(&self, last: Option<&str>) -> Page {
-        Page { next_cursor: last.map(|last| self.seal(last)) }
+    pub(crate) fn page(&self, request: &PageRequest, last: Option<&str>) -> Page {
+        Page { next_cursor: last.map(|last| self.seal(last, &request.question)) }
     }
 
-    fn seal(&self, entry: &str) -> String {
-        let mut bytes = self.signature(&self.keys.current, entry.as_bytes()).finalize().into_bytes()[..SIGNATURE_LENGTH].to_vec();
+    fn seal(&self, entry: &str, question: &str) -> String {
+        let signature = self.signature(&self.keys.current, question, entry.as_bytes());
+        let mut bytes = signature.finalize().into_bytes()[..SIGNATURE_LENGTH].to_vec();
         bytes.extend_from_slice(entry.as_bytes());
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    fn open(&self, cursor: &str) -> Result<String, ParameterError> {
+    fn open(&self, cursor: &str, question: &str) -> Result<String, ParameterError> {
         let refused =
             || ParameterError::new("cursor", Code::InvalidCursor, "is no cursor of this list; leave it out to start again");
         let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| refused())?;
         let (signature, entry) = bytes.split_at_checked(SIGNATURE_LENGTH).ok_or_else(refused)?;
         let keys = [Some(&self.keys.current), self.keys.previous.as_ref()];
-        let genuine = keys.into_iter().flatten().any(|key| self.signature(key, entry).verify_truncated_left(signature).is_ok());
+        let is_by = |key: &[u8; 32]| self.signature(key, question, entry).verify_truncated_left(signature).is_ok();
+        let genuine = keys.into_iter().flatten().any(is_by);
         if !genuine {
             return Err(refused());
         }
         String::from_utf8(entry.to_vec()).map_err(|_| refused())
     }
 
-    fn signature(&self, key: &[u8], entry: &[u8]) -> Hmac<Sha256> {
+    fn signature(&self, key: &[u8], question: &str, entry: &[u8]) -> Hmac<Sha256> {
         let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
-        // Neither a list's name nor a tenant's id can hold a newline, so no two bindings are the same bytes.
-        for part in ["cursor", self.name, self.tenant.as_str()] {
+        // No name and no id holds a newline, and a question has its length before it: no two bindings are the same bytes.
+        for part in ["cursor", self.name, self.within, self.tenant.as_str(), &question.len().to_string(), question] {
             mac.update(part.as_bytes());
             mac.update(b"\n");
         }
@@ -110,15 +117,16 @@ mod tests {
         let tenant = |id| TenantId::new(id).expect("an id");
         let (acme, other) = (tenant("acme"), tenant("other"));
         let (old, rotated, new) = (keys(1, None), keys(2, Some(1)), keys(2, None));
-        let list = |name, tenant, keys| List { name, tenant, keys };
-        let cursor = list("quarantine", &acme, &old).page(Some("qua_1")).next_cursor.expect("there is more");
-        assert_eq!(list("quarantine", &acme, &old).open(&cursor).as_deref(), Ok("qua_1"));
-        assert_eq!(list("quarantine", &acme, &rotated).open(&cursor).as_deref(), Ok("qua_1"));
+        let list = |name, tenant, keys| List { name, within: "", tenant, keys };
+        let cursor = list("quarantine", &acme, &old).seal("qua_1", "");
+        assert_eq!(list("quarantine", &acme, &old).open(&cursor, "").as_deref(), Ok("qua_1"));
+        assert_eq!(list("quarantine", &acme, &rotated).open(&cursor, "").as_deref(), Ok("qua_1"));
         for foreign in [list("quarantine", &other, &old), list("metrics", &acme, &old), list("quarantine", &acme, &new)] {
-            assert_eq!(foreign.open(&cursor).map_err(|error| error.code), Err(Code::InvalidCursor));
+            assert_eq!(foreign.open(&cursor, "").map_err(|error| error.code), Err(Code::InvalidCursor));
         }
         for bad in ["", "!", "abc", &cursor[1..], &format!("{cursor}A")] {
-            assert!(list("quarantine", &acme, &old).open(bad).is_err(), "{bad}");
+            assert!(list("quarantine", &acme, &old).open(bad, "").is_err(), "{bad}");
         }
+        assert!(list("quarantine", &acme, &old).open(&cursor, "order=key\n").is_err(), "another question");
     }
 }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::fmt::Display;
 
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
 use percent_encoding::percent_decode_str;
 
 use crate::problem::{ApiError, Code, ParameterError};
@@ -68,6 +70,25 @@ impl Params {
         self.keep(found.ok_or_else(refused))
     }
 
+    /// Takes a parameter out that is a list of a few words, with commas.
+    pub(crate) fn take_words<T: Copy>(&mut self, name: &str, words: &[(&str, T)]) -> Option<Vec<T>> {
+        let text = self.take(name)?;
+        let meant = |part: &str| words.iter().find(|(word, _)| *word == part).map(|(_, value)| *value);
+        let found: Option<Vec<T>> = text.split(',').map(meant).collect();
+        let allowed: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
+        let refused = || {
+            let detail = format!("is one or more of {}, with commas", allowed.join(", "));
+            ParameterError::new(name, Code::InvalidValue, detail).allowing(allowed.clone())
+        };
+        self.keep(found.ok_or_else(refused))
+    }
+
+    /// What nobody has taken yet, as one text that is the same for the same parameters in any order.
+    pub(crate) fn left_as_text(&self) -> String {
+        // The lengths keep names and values apart, whatever is in them.
+        self.left.iter().map(|(name, value)| format!("{}:{name}={}:{value}\n", name.len(), value.len())).collect()
+    }
+
     /// Takes out every `name[key]=value`, as pairs of key and value.
     pub(crate) fn take_bracketed(&mut self, name: &str) -> Vec<(String, String)> {
         let key_of = |parameter: &str| parameter.strip_prefix(name)?.strip_prefix('[')?.strip_suffix(']').map(str::to_owned);
@@ -86,16 +107,39 @@ impl Params {
         self.errors.push(error);
     }
 
+    /// As [`finish`](Self::finish), for what is there only if nothing was wrong.
+    ///
+    /// # Errors
+    /// As `finish`.
+    pub(crate) fn finish_some<T>(self, known: &[&str], build: impl FnOnce() -> Option<T>) -> Result<T, ApiError> {
+        self.finish(known, || build().expect("what is needed is there, or an error was kept"))
+    }
+
     /// Builds the request from what was taken. `build` is called only when nothing was wrong, so whatever was read is there.
     ///
     /// # Errors
     /// Every error there was. Parameters nobody took are errors that name `known`, those there are.
     pub(crate) fn finish<T>(mut self, known: &[&str], build: impl FnOnce() -> T) -> Result<T, ApiError> {
         for name in self.left.into_keys() {
-            let detail = format!("there is no such parameter; there are {}", known.join(", "));
+            let detail = match known {
+                [] => "there are no parameters here".to_owned(),
+                _ => format!("there is no such parameter; there are {}", known.join(", ")),
+            };
             self.errors.push(ParameterError::new(name, Code::UnknownParameter, detail).allowing(known.iter().copied()));
         }
         if self.errors.is_empty() { Ok(build()) } else { Err(ApiError::Parameters(self.errors)) }
+    }
+}
+
+/// That a request has no parameters at all: any there is, is unknown.
+#[derive(Debug)]
+pub(crate) struct NoParameters;
+
+impl<S: Send + Sync> FromRequestParts<S> for NoParameters {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, ApiError> {
+        Params::parse(parts.uri.query()).finish(&[], || Self)
     }
 }
 

@@ -9,10 +9,12 @@ use serde::Serialize;
 use tidemark_store::Scope;
 use utoipa::ToSchema;
 
+mod conflict;
 mod document;
 mod parameter;
 
-pub(crate) use document::{NotFound, Unprocessable, components};
+pub(crate) use conflict::Conflict;
+pub(crate) use document::{Conflicting, NotFound, Preconditioned, Unprocessable, WithBody, components};
 pub(crate) use parameter::{Code, ParameterError};
 
 /// What a client waits before it asks again after a 503, in seconds.
@@ -25,9 +27,16 @@ type Source = Box<dyn std::error::Error + Send + Sync>;
 /// Why a request is not answered.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ApiError {
-    /// At least one.
+    /// At least one; of the query, of headers, or fields of the body.
     #[error("the parameters are wrong")]
     Parameters(Vec<ParameterError>),
+    /// Not even its fields can be told.
+    #[error("the body {0}")]
+    Body(String),
+    #[error("the body is longer than 256 KiB")]
+    BodyTooLarge,
+    #[error("send the body as `Content-Type: application/json`")]
+    UnsupportedMediaType,
     #[error("{0}")]
     Unauthenticated(&'static str),
     #[error("this key has no scope `{0}`")]
@@ -37,6 +46,13 @@ pub(crate) enum ApiError {
     /// Also for what belongs to another tenant: the two must look alike.
     #[error("there is nothing at this address")]
     NotFound,
+    #[error(transparent)]
+    Conflict(#[from] Conflict),
+    #[error("this is no longer the version that If-Match names; read it again")]
+    PreconditionFailed,
+    /// Nothing is wrong with the request, but there are as many already as there can be.
+    #[error("a tenant has at most {max} {what}; delete one that is not needed any more")]
+    Quota { what: &'static str, max: usize },
     #[error("{0}")]
     Unavailable(Unavailable),
     #[error("something went wrong here; it has been logged under the request's id")]
@@ -52,6 +68,10 @@ pub(crate) enum Unavailable {
     Timeout,
     #[error("the database cannot be reached or throttles")]
     Store,
+    #[error("it is being changed again and again by others; ask again")]
+    Contended,
+    #[error("the host of the URL cannot be looked up now: no name server answers")]
+    Resolver,
 }
 
 /// A refusal as `application/problem+json` (RFC 9457).
@@ -79,14 +99,19 @@ pub(crate) struct Problem {
     pub instance: String,
     /// What is wrong, for programs. Codes are added, never changed.
     pub code: String,
-    /// All parameters that are wrong, when that is the reason.
+    /// The id of what is in the way, when something is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub existing: Option<String>,
+    /// All parameters and fields that are wrong, when that is the reason.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<ParameterProblem>,
 }
 
-/// One wrong parameter.
+/// One wrong parameter, or one wrong field of the body.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct ParameterProblem {
+    /// Its name; of a field the path, as in `levels[1].clears_above`.
     pub parameter: String,
     pub code: String,
     pub detail: String,
@@ -105,6 +130,7 @@ impl Problem {
             detail: detail.into(),
             instance: String::new(),
             code: code.to_owned(),
+            existing: None,
             errors: Vec::new(),
         }
     }
@@ -142,10 +168,18 @@ impl ApiError {
         let detail = self.to_string();
         match self {
             Self::Parameters(errors) => Problem::of_parameters(errors),
+            Self::Body(_) => Problem::new(StatusCode::BAD_REQUEST, "invalid_body", detail),
+            Self::BodyTooLarge => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail),
+            Self::UnsupportedMediaType => Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail),
             Self::Unauthenticated(_) => Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail),
             Self::MissingScope(_) => Problem::new(StatusCode::FORBIDDEN, "missing_scope", detail),
             Self::NoTenant => Problem::new(StatusCode::FORBIDDEN, "no_tenant", detail),
             Self::NotFound => Problem::new(StatusCode::NOT_FOUND, "not_found", detail),
+            Self::Conflict(conflict) => {
+                Problem { existing: conflict.existing(), ..Problem::new(StatusCode::CONFLICT, conflict.code(), detail) }
+            }
+            Self::PreconditionFailed => Problem::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", detail),
+            Self::Quota { .. } => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "quota_exceeded", detail),
             Self::Unavailable(why) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, why.code(), detail),
             Self::Internal(source) => {
                 tracing::error!(error = &*source as &dyn std::error::Error, "a request failed");
@@ -161,6 +195,8 @@ impl Unavailable {
             Self::Overloaded => "overloaded",
             Self::Timeout => "timeout",
             Self::Store => "store_unavailable",
+            Self::Contended => "contended",
+            Self::Resolver => "resolver_unavailable",
         }
     }
 }

@@ -16,7 +16,10 @@ use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::layers::{measured, problems, request_id};
 use crate::openapi;
-use crate::routes::{metrics, quarantine, status, values};
+use crate::routes::alert_rules::preview;
+use crate::routes::alerts::act;
+use crate::routes::webhook_endpoints::{call, secret, switch};
+use crate::routes::{alert_rules, alerts, deliveries, inventory, metrics, quarantine, status, values, webhook_endpoints};
 use crate::state::ApiState;
 
 /// Longest time an answer may take.
@@ -33,6 +36,31 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(metrics::get_metric))
         .routes(routes!(values::get_metric_values))
         .routes(routes!(status::get_status))
+        .routes(routes!(inventory::list_inventory))
+        .routes(routes!(inventory::get_inventory_item))
+        .routes(routes!(alert_rules::list_alert_rules, alert_rules::create_alert_rule))
+        .routes(routes!(preview::preview_alert_rule))
+        .routes(routes!(alert_rules::get_alert_rule, alert_rules::update_alert_rule, alert_rules::delete_alert_rule))
+        .routes(routes!(alerts::list_alerts))
+        .routes(routes!(alerts::get_alert))
+        .routes(routes!(act::acknowledge_alert))
+        .routes(routes!(act::resolve_alert))
+        .routes(routes!(act::mute_alert))
+        .routes(routes!(act::unmute_alert))
+        .routes(routes!(webhook_endpoints::list_webhook_endpoints, webhook_endpoints::create_webhook_endpoint))
+        .routes(routes!(
+            webhook_endpoints::get_webhook_endpoint,
+            webhook_endpoints::update_webhook_endpoint,
+            webhook_endpoints::delete_webhook_endpoint
+        ))
+        .routes(routes!(switch::enable_webhook_endpoint))
+        .routes(routes!(switch::disable_webhook_endpoint))
+        .routes(routes!(secret::rotate_webhook_secret))
+        .routes(routes!(call::test_webhook_endpoint))
+        .routes(routes!(call::recover_webhook_endpoint))
+        .routes(routes!(deliveries::list_deliveries))
+        .routes(routes!(deliveries::get_delivery))
+        .routes(routes!(deliveries::retry_delivery))
         .routes(routes!(quarantine::list_quarantine))
         .routes(routes!(quarantine::get_quarantined_record))
 }

@@ -2,22 +2,30 @@
 
 use std::net::SocketAddr;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use tidemark_runtime::settings::deployment::{ADMIN_ADDR, CONTROL_TABLE, DEFINITIONS, TABLE};
-use tidemark_runtime::settings::{Invalid, Reader, Setting, Vars, parse};
+use tidemark_runtime::settings::deployment::{
+    ADMIN_ADDR, CONTROL_TABLE, DEFINITIONS, SECRET_KEY, SECRET_KEY_PREVIOUS, TABLE, WEBHOOK_ALLOW_CIDRS, WEBHOOK_DENY_CIDRS,
+};
+use tidemark_runtime::settings::{Invalid, Reader, SecretKeys, Setting, Vars, parse};
 use tidemark_runtime::telemetry::RUST_LOG;
 use tidemark_store::Tables;
+use tidemark_webhooks::policy::Networks;
 
 /// The setting that says where the API listens.
 pub const API_ADDR: Setting = Setting::with_default("TIDEMARK_API_ADDR", "0.0.0.0:8080", "where the API listens");
-pub(crate) const SECRET_KEY: Setting = Setting::required("TIDEMARK_SECRET_KEY", "32 random bytes in base64: signs cursors");
-pub(crate) const SECRET_KEY_PREVIOUS: Setting =
-    Setting::optional("TIDEMARK_SECRET_KEY_PREVIOUS", "the key before, still accepted while keys are changed");
 
 /// All of them, as `--help` lists them.
-pub const ALL: [Setting; 8] =
-    [DEFINITIONS, TABLE, CONTROL_TABLE, API_ADDR, ADMIN_ADDR, SECRET_KEY, SECRET_KEY_PREVIOUS, RUST_LOG];
+pub const ALL: [Setting; 10] = [
+    DEFINITIONS,
+    TABLE,
+    CONTROL_TABLE,
+    API_ADDR,
+    ADMIN_ADDR,
+    SECRET_KEY,
+    SECRET_KEY_PREVIOUS,
+    WEBHOOK_ALLOW_CIDRS,
+    WEBHOOK_DENY_CIDRS,
+    RUST_LOG,
+];
 
 /// The settings of one API.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,22 +35,13 @@ pub struct Settings {
     pub tables: Tables,
     pub api_addr: SocketAddr,
     pub admin_addr: SocketAddr,
+    /// Cursors are signed, and secrets of endpoints sealed with these.
     pub keys: SecretKeys,
+    /// Private networks that endpoints may be in.
+    pub webhook_allow: Networks,
+    /// Networks that nothing may be sent to.
+    pub webhook_deny: Networks,
 }
-
-/// The keys that cursors are signed with. Its `Debug` shows nothing of them.
-#[derive(Clone, PartialEq, Eq)]
-pub struct SecretKeys {
-    /// Signs, and is accepted.
-    pub current: [u8; 32],
-    /// Only accepted.
-    pub previous: Option<[u8; 32]>,
-}
-
-/// The text is no key. It is not shown: it may be nearly one.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("not 32 bytes in base64; make one with `openssl rand -base64 32`")]
-pub struct NotAKey(());
 
 impl Settings {
     /// # Errors
@@ -54,36 +53,36 @@ impl Settings {
         let control = reader.read(&CONTROL_TABLE, parse::text);
         let api_addr = reader.read(&API_ADDR, parse::socket_address);
         let admin_addr = reader.read(&ADMIN_ADDR, parse::socket_address);
-        let current = reader.read(&SECRET_KEY, secret_key);
-        let previous = reader.read_optional(&SECRET_KEY_PREVIOUS, secret_key);
+        let keys = SecretKeys::read(&mut reader);
+        let allow = reader.read_optional(&WEBHOOK_ALLOW_CIDRS, parse::from_str::<Networks>);
+        let deny = reader.read_optional(&WEBHOOK_DENY_CIDRS, parse::from_str::<Networks>);
         reader.finish(|| {
-            let tables = Tables { data: data?, control: control? };
-            let keys = SecretKeys { current: current?, previous: previous? };
-            Some(Self { definitions: definitions?, tables, api_addr: api_addr?, admin_addr: admin_addr?, keys })
+            Some(Self {
+                definitions: definitions?,
+                tables: Tables { data: data?, control: control? },
+                api_addr: api_addr?,
+                admin_addr: admin_addr?,
+                keys: keys?,
+                webhook_allow: allow?.unwrap_or_default(),
+                webhook_deny: deny?.unwrap_or_default(),
+            })
         })
-    }
-}
-
-fn secret_key(text: &str) -> Result<[u8; 32], NotAKey> {
-    let bytes = STANDARD.decode(text.trim()).map_err(|_| NotAKey(()))?;
-    bytes.try_into().map_err(|_| NotAKey(()))
-}
-
-impl std::fmt::Debug for SecretKeys {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SecretKeys").finish_non_exhaustive()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use base64::Engine;
+    use base64::engine::general_purpose::STANDARD;
+
     use super::*;
 
     #[test]
     fn a_wrong_key_is_reported_with_the_rest_and_never_quoted() {
-        let vars = Vars::of([("TIDEMARK_SECRET_KEY", "c2hvcnQ="), ("TIDEMARK_API_ADDR", "8080")]);
-        let report = Settings::read(&vars).expect_err("three settings are wrong").to_string();
-        for name in ["TIDEMARK_DEFINITIONS", "TIDEMARK_API_ADDR", "TIDEMARK_SECRET_KEY"] {
+        let vars =
+            Vars::of([("TIDEMARK_SECRET_KEY", "c2hvcnQ="), ("TIDEMARK_API_ADDR", "8080"), ("TIDEMARK_WEBHOOK_DENY_CIDRS", "x")]);
+        let report = Settings::read(&vars).expect_err("four settings are wrong").to_string();
+        for name in ["TIDEMARK_DEFINITIONS", "TIDEMARK_API_ADDR", "TIDEMARK_SECRET_KEY", "TIDEMARK_WEBHOOK_DENY_CIDRS"] {
             assert!(report.contains(name), "{report}");
         }
         assert!(!report.contains("c2hvcnQ"), "{report}");

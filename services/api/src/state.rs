@@ -6,11 +6,15 @@ use jiff::Timestamp;
 use tidemark_domain::definition::{Source, TenantRule};
 use tidemark_domain::running::RunningMetric;
 use tidemark_domain::{MetricName, Running};
+use tidemark_runtime::settings::SecretKeys;
 use tidemark_store::{RunningDefinitions, Store, Tenant};
 use tidemark_streams::Streams;
 
 use crate::problem::ApiError;
-use crate::settings::SecretKeys;
+use crate::webhooks::Webhooks;
+
+/// How often a change is decided anew because what it changes was changed meanwhile.
+pub(crate) const CHANGE_ATTEMPTS_MAX: usize = 5;
 
 /// The state of a running API.
 #[derive(Debug, Clone)]
@@ -19,6 +23,7 @@ pub(crate) struct ApiState {
     pub streams: Streams,
     pub keys: Arc<SecretKeys>,
     pub running: RunningDefinitions,
+    pub webhooks: Webhooks,
 }
 
 impl ApiState {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tidemark_store::{CommitError, ITEMS_MAX, Provenance, RowChange, Store, Writes};
 use tidemark_streams::{Advance, Streams, Verdict};
+use tidemark_webhooks::event::BodyError;
 
 use crate::instruments::Instruments;
 
@@ -26,6 +27,8 @@ pub enum Error {
     DefinitionsMissing(u64),
     #[error("DynamoDB does not even take a record's position without its effects")]
     Uncommittable,
+    #[error("an event of an alert cannot be written")]
+    Body(#[from] BodyError),
 }
 
 /// What to do about rows that cannot hold their sums.
@@ -45,6 +48,8 @@ pub enum Outcome {
     TooLarge,
     /// DynamoDB will never take the batch as it is: commit fewer records, in the end one without its effects.
     Invalid,
+    /// Levels or rules are not as they were read: read them again and decide again, at the same position.
+    DecisionsStale,
 }
 
 /// Commits batches of one process.
@@ -88,6 +93,7 @@ impl Committer {
                     self.instruments.contended();
                     Verdict::NotCommitted
                 }
+                Err(CommitError::DecisionsStale) => return Ok(Outcome::DecisionsStale),
                 Err(CommitError::RowsRefused(changes)) => {
                     let is_full = changes.iter().any(|(_, change)| *change == RowChange::Divert);
                     if is_full && full == FullRows::Split {

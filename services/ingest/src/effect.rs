@@ -1,4 +1,4 @@
-//! What one stream record does: deltas, and what of it goes to quarantine.
+//! What one stream record does: deltas, levels, and what of it goes to quarantine.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -6,7 +6,8 @@ use jiff::Timestamp;
 use tidemark_domain::contribution::{self, Contribution, Unreadable};
 use tidemark_domain::definition::{TenantRule, TtlDelete};
 use tidemark_domain::delta::Deltas;
-use tidemark_domain::{Bucket, Image, Running, SourceName, TenantId, bucket};
+use tidemark_domain::level::{self, Levels};
+use tidemark_domain::{Bucket, Image, Level, LevelKey, Running, SourceName, TenantId, bucket};
 use tidemark_store::{Provenance, QuarantineWrite, Whose};
 use tidemark_streams::Record;
 
@@ -16,7 +17,19 @@ use crate::zones::Zones;
 #[derive(Debug, Clone, Default)]
 pub struct Effect {
     pub deltas: Deltas,
+    /// Of no level twice: first those that go, then those that are.
+    pub levels: Vec<LevelChange>,
     pub quarantine: Option<QuarantineWrite>,
+}
+
+/// What a level is from a record on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LevelChange {
+    pub key: LevelKey,
+    /// `None`: its item is gone, has moved to another level, or cannot be read any more.
+    pub level: Option<Level>,
+    /// When the item was changed.
+    pub at: Timestamp,
 }
 
 /// By what the effects of one source's records are computed.
@@ -30,10 +43,13 @@ pub struct Effects<'a> {
     pub now: Timestamp,
 }
 
-/// One side of a change: whose image it is and what it contributes.
+/// One side of a change: whose image it is, what it contributes, and which levels it is.
+#[derive(Default)]
 struct Side {
-    whose: Result<TenantId, Unreadable>,
+    /// `None`: there is no image.
+    whose: Option<Result<TenantId, Unreadable>>,
     contribution: Contribution,
+    levels: Levels,
 }
 
 impl Effects<'_> {
@@ -47,50 +63,56 @@ impl Effects<'_> {
         let Some(source) = self.running.sources.get(self.source).filter(|source| source.table == self.table) else {
             return Ok(effect);
         };
-        if record.ttl_delete && source.ttl_delete == TtlDelete::Keep {
-            return Ok(effect);
-        }
         let kept_from = bucket::quarters_kept_from(self.now);
         let is_kept = |bucket: Bucket| !matches!(bucket, Bucket::Quarter { start } if start < kept_from);
-        let mut old_tenant = None;
-        if let Some(old) = &record.old {
-            let side = self.side(&source.tenant, old).await?;
-            for (key, measures) in side.contribution.rows.iter().filter(|(key, _)| is_kept(key.bucket)) {
+        let (old, new) = (self.side(&source.tenant, &record.old).await?, self.side(&source.tenant, &record.new).await?);
+        // What is aged out may stay counted; in stock it is not.
+        if !(record.ttl_delete && source.ttl_delete == TtlDelete::Keep) {
+            for (key, measures) in old.contribution.rows.iter().filter(|(key, _)| is_kept(key.bucket)) {
                 effect.deltas.subtract(key, measures);
             }
-            old_tenant = side.whose.ok();
         }
-        if let Some(new) = &record.new {
-            let side = self.side(&source.tenant, new).await?;
-            for (key, measures) in side.contribution.rows.iter().filter(|(key, _)| is_kept(key.bucket)) {
-                effect.deltas.add(key, measures);
-            }
-            effect.quarantine = self.quarantine(side, record, old_tenant.as_ref());
+        for (key, measures) in new.contribution.rows.iter().filter(|(key, _)| is_kept(key.bucket)) {
+            effect.deltas.add(key, measures);
         }
+        effect.levels = level_changes(&old.levels, &new.levels, record.created_at);
+        effect.quarantine = self.quarantine(new, record, old.whose);
         Ok(effect)
     }
 
-    async fn side(&self, rule: &TenantRule, image: &Image) -> Result<Side, tidemark_store::Error> {
+    async fn side(&self, rule: &TenantRule, image: &Option<Image>) -> Result<Side, tidemark_store::Error> {
+        let Some(image) = image else { return Ok(Side::default()) };
         let whose = contribution::tenant_of(rule, image);
-        let contribution = match &whose {
+        let (contribution, levels) = match &whose {
             Ok(tenant) => {
                 let zone = self.zones.of(tenant).await?;
+                let of_image = || {
+                    let contribution = contribution::of_image(self.running, self.source, image, tenant, &zone);
+                    (contribution, level::of_image(self.running, self.source, image, tenant))
+                };
                 // A defect that one image brings to light must not end the worker, nor the next one that meets the record.
-                let of_image = || contribution::of_image(self.running, self.source, image, tenant, &zone);
-                catch_unwind(AssertUnwindSafe(of_image))
-                    .unwrap_or_else(|_| Contribution { rows: Vec::new(), unreadable: vec![Unreadable::Internal] })
+                catch_unwind(AssertUnwindSafe(of_image)).unwrap_or_else(|_| {
+                    let contribution = Contribution { rows: Vec::new(), unreadable: vec![Unreadable::Internal] };
+                    (contribution, Levels::default())
+                })
             }
-            Err(_) => Contribution::default(),
+            Err(_) => Default::default(),
         };
-        Ok(Side { whose, contribution })
+        Ok(Side { whose: Some(whose), contribution, levels })
     }
 
-    fn quarantine(&self, side: Side, record: &Record, old_tenant: Option<&TenantId>) -> Option<QuarantineWrite> {
+    fn quarantine(
+        &self,
+        side: Side,
+        record: &Record,
+        old_whose: Option<Result<TenantId, Unreadable>>,
+    ) -> Option<QuarantineWrite> {
         // A tenant sees no image that was another's: the old one is kept only where it is the new one's.
-        let (whose, reasons, is_same) = match side.whose {
+        let (whose, reasons, is_same) = match side.whose? {
             Ok(tenant) => {
-                let is_same = old_tenant == Some(&tenant);
-                (Whose::Tenant(tenant), side.contribution.unreadable, is_same)
+                let is_same = matches!(old_whose, Some(Ok(old)) if old == tenant);
+                let reasons = [side.contribution.unreadable, side.levels.unreadable].concat();
+                (Whose::Tenant(tenant), reasons, is_same)
             }
             Err(unreadable) => (Whose::Source(self.source.clone()), vec![unreadable], true),
         };
@@ -104,4 +126,12 @@ impl Effects<'_> {
         let old = record.old.as_ref().filter(|_| is_same);
         Some(QuarantineWrite::unreadable(whose, &from, code, &reason, (old, record.new.as_ref())))
     }
+}
+
+/// Those of the old image that the new one is not, and all of the new one: such a row need not be there yet.
+fn level_changes(old: &Levels, new: &Levels, at: Timestamp) -> Vec<LevelChange> {
+    let stays = |key: &LevelKey| new.levels.iter().any(|(new, _)| new == key);
+    let gone = old.levels.iter().filter(|(key, _)| !stays(key)).map(|(key, _)| (key, None));
+    let there = new.levels.iter().map(|(key, level)| (key, Some(level.clone())));
+    gone.chain(there).map(|(key, level)| LevelChange { key: key.clone(), level, at }).collect()
 }

@@ -62,8 +62,9 @@ pub(crate) async fn fetch(mut reader: ShardReader, pages: Sender<Fetched>, budge
         pause.over().await;
         let Some(wait) = step(&mut reader, &pages, &budget).await else { return };
         tokio::select! {
-            () = tokio::time::sleep(wait) => {}
+            biased;
             () = pages.closed() => return,
+            () = tokio::time::sleep(wait) => {}
         }
     }
 }

@@ -1,9 +1,12 @@
 //! Records folded into one batch: as many as fit one transaction, never a part of one.
 
-use tidemark_domain::delta::Deltas;
-use tidemark_store::{QuarantineWrite, RowChange, RowWrite, Writes};
+use tidemark_domain::MetricName;
+use tidemark_domain::delta::{Deltas, Measures, RowKey};
+use tidemark_store::{QuarantineWrite, RowChange, RowWrite, RulesLane, Writes};
+use tidemark_webhooks::event::BodyError;
 
 use crate::effect::Effect;
+use crate::stock::{Stock, StockReader, Writing};
 
 /// Most items a batch is folded up to. Four of DynamoDB's 100 are left for what a refused row may need.
 const ITEMS_MAX: usize = 96;
@@ -11,6 +14,8 @@ const ITEMS_MAX: usize = 96;
 const BYTES_MAX: usize = 3_000_000;
 /// What a row's update takes in a request, by estimate: two keys, a few measures, an expression.
 const ROW_BYTES: usize = 1_500;
+/// What an item of a level or its alerts takes, by estimate: an alert with its notes, twice in the item of its level.
+const STOCK_ITEM_BYTES: usize = 10_000;
 
 /// A batch being folded.
 #[derive(Debug, Default)]
@@ -19,6 +24,7 @@ pub struct Fold {
     quarantine: Vec<QuarantineWrite>,
     quarantine_bytes: usize,
     records: usize,
+    stock: Stock,
 }
 
 impl Fold {
@@ -28,19 +34,39 @@ impl Fold {
     pub fn take(&mut self, effect: &Effect) -> bool {
         let rows = self.deltas.len_with(&effect.deltas);
         let records = self.quarantine.len() + usize::from(effect.quarantine.is_some());
+        let changed = self.stock.decide(&effect.levels);
+        let stock_items = self.stock.items_with(&changed);
         // Each quarantined record may be counted in two counters of its own; the fence is one item.
-        let items = 1 + rows + 3 * records;
-        let bytes = rows * ROW_BYTES + self.quarantine_bytes + effect.quarantine.as_ref().map_or(0, QuarantineWrite::bytes);
+        let items = 1 + rows + 3 * records + stock_items;
+        let quarantine_bytes = self.quarantine_bytes + effect.quarantine.as_ref().map_or(0, QuarantineWrite::bytes);
+        let bytes = rows * ROW_BYTES + quarantine_bytes + stock_items * STOCK_ITEM_BYTES;
         if self.records > 0 && (items > ITEMS_MAX || bytes > BYTES_MAX) {
             return false;
         }
         self.deltas.merge(&effect.deltas);
-        if let Some(record) = &effect.quarantine {
-            self.quarantine_bytes += record.bytes();
-            self.quarantine.push(record.clone());
-        }
+        self.stock.take(changed);
+        self.quarantine_bytes = quarantine_bytes;
+        self.quarantine.extend(effect.quarantine.clone());
         self.records += 1;
         true
+    }
+
+    /// The batch again, with its levels read and decided; `taken` are the effects it took. What becomes of levels may need more
+    /// room than was foreseen, so that fewer records fit.
+    ///
+    /// # Errors
+    /// When levels or rules cannot be read.
+    pub async fn decided(self, taken: &[Effect], reader: &StockReader, lane: RulesLane) -> Result<Self, tidemark_store::Error> {
+        if self.stock.unread().is_empty() {
+            return Ok(self);
+        }
+        let mut decided = Self { stock: reader.read(self.stock.unread(), lane).await?, ..Self::default() };
+        for effect in taken {
+            if !decided.take(effect) {
+                break;
+            }
+        }
+        Ok(decided)
     }
 
     /// How many records were taken.
@@ -53,30 +79,46 @@ impl Fold {
         self.quarantine.len()
     }
 
-    /// Whether the records taken change nothing but the position.
-    pub fn changes_nothing(&self) -> bool {
-        self.deltas.is_empty() && self.quarantine.is_empty()
+    /// The levels it touches.
+    pub fn stock(&self) -> &Stock {
+        &self.stock
     }
 
-    /// The batch without any effect: its rows are marked broken, their deltas and the bare facts of its records go to
-    /// quarantine. The last resort for what DynamoDB will not take, so that no record ever stops a shard.
-    pub fn diverted(&self, lane: impl Fn(&tidemark_domain::MetricName) -> u16) -> Writes {
-        let mut writes = self.writes(lane);
+    /// Whether the records taken change nothing but the position.
+    pub fn changes_nothing(&self) -> bool {
+        self.deltas.is_empty() && self.quarantine.is_empty() && self.stock.is_unchanged()
+    }
+
+    /// The batch without what DynamoDB will not take: its rows are marked broken, their deltas and the bare facts of its records go
+    /// to quarantine. The last resort, so that no record ever stops a shard. Levels are written all the same.
+    ///
+    /// # Errors
+    /// As [`writes`](Self::writes).
+    pub fn diverted(&self, lane: impl Fn(&MetricName) -> u16, writing: &Writing<'_>) -> Result<Writes, BodyError> {
+        let mut writes = self.writes(lane, writing)?;
         for row in &mut writes.rows {
             row.change = RowChange::Divert;
         }
         writes.quarantine = writes.quarantine.into_iter().map(QuarantineWrite::without_images).collect();
-        writes
+        Ok(writes)
     }
 
-    /// The writes of the batch; `lane` chooses each row's lane.
-    pub fn writes(&self, lane: impl Fn(&tidemark_domain::MetricName) -> u16) -> Writes {
-        let row = |(key, delta): (&tidemark_domain::delta::RowKey, &tidemark_domain::delta::Measures)| RowWrite {
+    /// The writes of the batch, which is [decided](Self::decided); `lane` chooses each row's lane.
+    ///
+    /// # Errors
+    /// When an event cannot be said in the bytes it may have, which no level brings about.
+    pub fn writes(&self, lane: impl Fn(&MetricName) -> u16, writing: &Writing<'_>) -> Result<Writes, BodyError> {
+        let row = |(key, delta): (&RowKey, &Measures)| RowWrite {
             key: key.clone(),
             lane: lane(&key.metric),
             delta: delta.clone(),
             change: RowChange::Add,
         };
-        Writes { rows: self.deltas.rows().map(row).collect(), quarantine: self.quarantine.clone() }
+        debug_assert!(self.stock.unread().is_empty(), "levels are read before they are written");
+        Ok(Writes {
+            rows: self.deltas.rows().map(row).collect(),
+            quarantine: self.quarantine.clone(),
+            decisions: self.stock.decisions(writing)?,
+        })
     }
 }

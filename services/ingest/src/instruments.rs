@@ -2,6 +2,7 @@
 
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Histogram};
+use tidemark_streams::{GapReason, ShardCounts};
 
 /// A commit takes some tens of milliseconds; one that waits for others, seconds.
 const COMMIT_SECONDS: [f64; 9] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 15.0];
@@ -16,8 +17,10 @@ pub struct Instruments {
     commit_seconds: Histogram<f64>,
     commit_rows: Histogram<u64>,
     contended: Counter<u64>,
+    alert_events: Counter<u64>,
     watermark_lag_seconds: Gauge<f64>,
     shards: Gauge<u64>,
+    stream_shards: Gauge<u64>,
     gaps: Counter<u64>,
 }
 
@@ -42,13 +45,26 @@ impl Default for Instruments {
                 .u64_counter("tidemark.ingest.commit.contended")
                 .with_description("Attempts that met another write or were throttled")
                 .build(),
+            alert_events: meter
+                .u64_counter("tidemark.ingest.alert.events")
+                .with_description(
+                    "Events of alerts that commits wrote, by type and by whether they are held until the stream catches up",
+                )
+                .build(),
             watermark_lag_seconds: meter
                 .f64_gauge("tidemark.ingest.watermark.lag")
                 .with_unit("s")
                 .with_description("Age of the watermark, by source")
                 .build(),
             shards: meter.u64_gauge("tidemark.ingest.shards").with_description("Shards this worker holds").build(),
-            gaps: meter.u64_counter("tidemark.ingest.gaps").with_description("Gaps recorded: history that was lost").build(),
+            stream_shards: meter
+                .u64_gauge("tidemark.ingest.stream.shards")
+                .with_description("Shards of a source's streams, by state; told by the worker that lists them, 0 by the others")
+                .build(),
+            gaps: meter
+                .u64_counter("tidemark.ingest.gaps")
+                .with_description("Gaps recorded: history that was lost, by reason")
+                .build(),
         }
     }
 }
@@ -72,6 +88,12 @@ impl Instruments {
         self.contended.add(1, &[]);
     }
 
+    /// An event of an alert was written.
+    pub fn alert_event(&self, event_type: &str, is_held: bool) {
+        let event_type = KeyValue::new("type", event_type.to_owned());
+        self.alert_events.add(1, &[event_type, KeyValue::new("held", is_held)]);
+    }
+
     pub fn watermark_lag(&self, source: &str, seconds: f64) {
         self.watermark_lag_seconds.record(seconds, &[KeyValue::new("source", source.to_owned())]);
     }
@@ -80,7 +102,15 @@ impl Instruments {
         self.shards.record(count as u64, &[]);
     }
 
-    pub fn gap(&self) {
-        self.gaps.add(1, &[]);
+    /// The shards of a source that this worker speaks for; none of them once another does, so that sums over workers are right.
+    pub fn stream_shards(&self, source: &str, counts: ShardCounts) {
+        for (state, count) in counts.by_state() {
+            self.stream_shards.record(count as u64, &[KeyValue::new("source", source.to_owned()), KeyValue::new("state", state)]);
+        }
+    }
+
+    /// A gap was recorded.
+    pub fn gap(&self, source: &str, reason: GapReason) {
+        self.gaps.add(1, &[KeyValue::new("source", source.to_owned()), KeyValue::new("reason", reason.as_str())]);
     }
 }

@@ -2,13 +2,14 @@
 //!
 //! ```text
 //! supervisor ── a task per held shard ─────────────────────────────────────────────────────┐
-//!               fetch (reads ahead) → pending → effect (old and new image) → fold → commit │
+//!        fetch (reads ahead) → pending → effect (old and new image) → fold, stock → commit │
 //! ```
 //!
 //! A batch's effects and its shard's position are one transaction (`commit`), so stopping at any instant loses and repeats
 //! nothing; everything held in memory can be read again.
 
 mod commit;
+mod dispatch;
 mod effect;
 mod fetch;
 mod fold;
@@ -18,11 +19,13 @@ mod pending;
 mod pool;
 mod settings;
 mod shard;
+mod stock;
 mod supervisor;
 mod values;
+mod wake;
 mod zones;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use aws_types::SdkConfig;
@@ -32,23 +35,28 @@ use tidemark_runtime::clock;
 use tidemark_runtime::health::Health;
 use tidemark_store::{AdoptError, RunningDefinitions, Store};
 use tidemark_streams::{SourceStream, Streams, Worker, WorkerConfig};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub use crate::commit::{Committer, Error as CommitError, FullRows, Outcome};
-pub use crate::effect::{Effect, Effects};
+pub use crate::dispatch::Pace;
+pub use crate::effect::{Effect, Effects, LevelChange};
 pub use crate::fold::Fold;
 pub use crate::instruments::Instruments;
-pub use crate::settings::{ALL as SETTINGS, Settings};
+pub use crate::settings::{ALL as SETTINGS, Settings, WebhookSettings};
+pub use crate::stock::{Stock, StockReader, Writing};
 pub use crate::zones::Zones;
 
+use crate::dispatch::Dispatcher;
 use crate::fetch::Budget;
 use crate::pause::PauseSwitch;
 use crate::pool::{Pool, PoolTask};
 use crate::shard::Shared;
 use crate::supervisor::Supervisor;
 use crate::values::Values;
+use crate::wake::Wake;
 
 /// Why a worker does not start. Each is one line that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +77,7 @@ pub enum Error {
 #[derive(Debug)]
 pub struct Ingest {
     supervisor: Supervisor,
+    dispatcher: Dispatcher,
     pool_task: PoolTask,
 }
 
@@ -77,9 +86,9 @@ impl Ingest {
     ///
     /// # Errors
     /// When something that the worker needs is missing or contradicts what runs.
-    pub async fn start(config: &SdkConfig, settings: &Settings, file: &Definitions) -> Result<Self, Error> {
-        let store = Store::new(config, settings.tables.clone());
-        let streams = Streams::new(config, settings.tables.control.clone());
+    pub async fn start(aws: &SdkConfig, settings: &Settings, file: &Definitions) -> Result<Self, Error> {
+        let store = Store::new(aws, settings.tables.clone());
+        let streams = Streams::new(aws, settings.tables.control.clone());
         store.verify_tables().await?;
         // Before the file is adopted: a start that is refused must not have changed what runs.
         describe_sources(&streams, file).await?;
@@ -96,6 +105,8 @@ impl Ingest {
         let worker = Worker::start(streams.clone(), config, described, clock::now(), Instant::now()).await?;
         tracing::info!(worker = %worker.id(), definitions = running.version, "worker started");
         let (instruments, pause_switch) = (Instruments::default(), PauseSwitch::default());
+        let (wake, slots) = (Wake::default(), watch::Sender::new(BTreeSet::new()));
+        let dispatcher = Dispatcher::new(aws, settings, wake.clone(), slots.subscribe());
         let committer = Committer::new(store.clone(), streams.clone(), instruments.clone());
         let (pool, pool_task) = Pool::new(store.clone(), committer);
         let shared = Shared {
@@ -103,21 +114,29 @@ impl Ingest {
             pool,
             zones: Arc::new(Zones::new(store.clone())),
             values: Arc::new(Values::new(store.clone())),
+            stock: Arc::new(StockReader::new(store.clone())),
+            wake,
+            alert_max_age: settings.alert_max_age,
             definitions: RunningDefinitions::new(store, running),
             budget: Budget::default(),
             instruments,
             flush_interval: settings.flush_interval,
             pause: pause_switch.subscribe(),
         };
-        let supervisor = Supervisor { shared, worker, sources, shards: JoinSet::new(), pipelines: HashMap::new(), pause_switch };
-        Ok(Self { supervisor, pool_task })
+        let supervisor =
+            Supervisor { shared, worker, sources, shards: JoinSet::new(), pipelines: HashMap::new(), pause_switch, slots };
+        Ok(Self { supervisor, dispatcher, pool_task })
     }
 
     /// Works until asked to stop; then commits what is folded, releases its shards and leaves.
     pub async fn run(self, health: Health, stop: CancellationToken) {
         let mut tasks = JoinSet::new();
         tasks.spawn(self.pool_task.run());
+        let mut dispatching = JoinSet::new();
+        dispatching.spawn(self.dispatcher.run(stop.clone()));
         Box::pin(self.supervisor.run(health, stop)).await;
+        // It was asked to stop together with the shards, and has less time than they have.
+        while dispatching.join_next().await.is_some() {}
         // Nobody commits any more, so there is nothing left for it to do.
         tasks.shutdown().await;
     }

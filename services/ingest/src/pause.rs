@@ -3,43 +3,59 @@
 //! Others may be taking its shards meanwhile. Safety does not depend on it (the fence refuses what comes too late); it spares
 //! work that would be thrown away.
 
-use tokio::sync::watch;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::sync::Notify;
 
 /// Tells all shards of a worker to pause.
 #[derive(Debug, Default)]
-pub(crate) struct PauseSwitch(watch::Sender<bool>);
+pub(crate) struct PauseSwitch(Pause);
 
 /// Whether to pause; one for each that must.
-#[derive(Debug, Clone)]
-pub(crate) struct Pause(watch::Receiver<bool>);
+///
+/// A `watch` would wake those that wait in an order of chance; here they go on in the order in which they came, so that the
+/// simulation can replay it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Pause(Arc<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    is_paused: AtomicBool,
+    lifted: Notify,
+}
 
 impl PauseSwitch {
     /// Sets whether shards pause.
     pub(crate) fn set(&self, is_paused: bool) {
-        self.0.send_if_modified(|paused| {
-            let has_changed = *paused != is_paused;
-            if has_changed {
-                *paused = is_paused;
-                if is_paused {
-                    tracing::warn!("this worker could not show that it lives; its shards pause until it can");
-                } else {
-                    tracing::info!("this worker's shards go on");
-                }
-            }
-            has_changed
-        });
+        let State { is_paused: paused, lifted } = &*self.0.0;
+        if paused.swap(is_paused, Ordering::SeqCst) == is_paused {
+            return;
+        }
+        if is_paused {
+            tracing::warn!("this worker could not show that it lives; its shards pause until it can");
+        } else {
+            tracing::info!("this worker's shards go on");
+            lifted.notify_waiters();
+        }
     }
 
     pub(crate) fn subscribe(&self) -> Pause {
-        Pause(self.0.subscribe())
+        self.0.clone()
     }
 }
 
 impl Pause {
     /// Returns at once, or as soon as the pause is over.
     pub(crate) async fn over(&self) {
-        // A switch that is gone pauses nobody.
-        drop(self.0.clone().wait_for(|paused| !paused).await);
+        loop {
+            // Before the look: whatever is lifted after it wakes this.
+            let lifted = self.0.lifted.notified();
+            if !self.0.is_paused.load(Ordering::SeqCst) {
+                return;
+            }
+            lifted.await;
+        }
     }
 }
 

@@ -88,6 +88,7 @@ impl Pool {
         let commit = self.committer.commit(advance, writes, from, full);
         tokio::pin!(commit);
         tokio::select! {
+            biased;
             outcome = &mut commit => return outcome,
             () = tokio::time::sleep(SLOT_HELD_MAX) => {}
         }
@@ -152,9 +153,11 @@ impl PoolTask {
     }
 }
 
-/// Plain deltas only: a few quarantined images of several shards would exceed DynamoDB's 4 MB.
+/// Plain deltas only: a few quarantined images of several shards would exceed DynamoDB's 4 MB, and what one shard decided about its
+/// levels by what it had read is not to fail the others.
 fn is_shareable(writes: &Writes) -> bool {
-    let is_plain = writes.quarantine.is_empty() && writes.rows.iter().all(|row| row.change == RowChange::Add);
+    let is_bare = writes.quarantine.is_empty() && writes.decisions.is_empty();
+    let is_plain = is_bare && writes.rows.iter().all(|row| row.change == RowChange::Add);
     is_plain && !writes.is_empty() && writes.items() <= ITEMS_TO_SHARE_MAX
 }
 

@@ -3,11 +3,16 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use jiff::Timestamp;
-use tidemark_runtime::settings::deployment::{self, ADMIN_ADDR, CONTROL_TABLE, DEFINITIONS, TABLE};
-use tidemark_runtime::settings::{Invalid, Reader, Setting, Vars, parse};
+use jiff::{SignedDuration, Timestamp};
+use tidemark_runtime::settings::deployment::{
+    self, ADMIN_ADDR, CONTROL_TABLE, DEFINITIONS, SECRET_KEY, SECRET_KEY_PREVIOUS, TABLE, WEBHOOK_ALLOW_CIDRS, WEBHOOK_DENY_CIDRS,
+};
+use tidemark_runtime::settings::{Invalid, Reader, SecretKeys, Setting, Vars, parse};
 use tidemark_store::Tables;
 use tidemark_streams::Start;
+use tidemark_webhooks::policy::Networks;
+
+use crate::dispatch::Pace;
 
 pub(crate) const START: Setting = Setting::with_default(
     "TIDEMARK_START",
@@ -23,9 +28,28 @@ pub(crate) const FLUSH_INTERVAL: Setting = Setting::with_default(
 );
 pub(crate) const LEASE_TTL: Setting =
     Setting::with_default("TIDEMARK_LEASE_TTL_MS", "15000", "how long a silent worker keeps its shards, in ms");
+pub(crate) const ALERT_MAX_AGE: Setting = Setting::with_default(
+    "TIDEMARK_ALERT_MAX_AGE",
+    "PT1H",
+    "events of alerts that are older when they are found are held until the stream has caught up: an ISO 8601 duration",
+);
 
 /// All of them, as `--help` lists them.
-pub const ALL: [Setting; 8] = [DEFINITIONS, TABLE, CONTROL_TABLE, ADMIN_ADDR, START, WORKER_ID, FLUSH_INTERVAL, LEASE_TTL];
+pub const ALL: [Setting; 13] = [
+    DEFINITIONS,
+    TABLE,
+    CONTROL_TABLE,
+    ADMIN_ADDR,
+    START,
+    WORKER_ID,
+    FLUSH_INTERVAL,
+    LEASE_TTL,
+    ALERT_MAX_AGE,
+    SECRET_KEY,
+    SECRET_KEY_PREVIOUS,
+    WEBHOOK_ALLOW_CIDRS,
+    WEBHOOK_DENY_CIDRS,
+];
 
 /// The settings of one worker.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,6 +62,22 @@ pub struct Settings {
     pub worker_id: String,
     pub flush_interval: Duration,
     pub lease_ttl: Duration,
+    /// More than zero.
+    pub alert_max_age: SignedDuration,
+    pub webhooks: WebhookSettings,
+}
+
+/// What the dispatcher needs to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebhookSettings {
+    /// Secrets of endpoints are sealed with these.
+    pub keys: SecretKeys,
+    /// Private networks that endpoints may be in.
+    pub allow: Networks,
+    /// Networks that nothing may be sent to.
+    pub deny: Networks,
+    /// Another one than [`Pace::STANDARD`] is for tests.
+    pub pace: Pace,
 }
 
 impl Settings {
@@ -53,6 +93,8 @@ impl Settings {
         let worker_id = reader.read_optional(&WORKER_ID, worker_id);
         let flush_interval = reader.read(&FLUSH_INTERVAL, parse::milliseconds(1..=60_000));
         let lease_ttl = reader.read(&LEASE_TTL, parse::milliseconds(200..=600_000));
+        let alert_max_age = reader.read(&ALERT_MAX_AGE, age);
+        let webhooks = WebhookSettings::read(&mut reader);
         reader.finish(|| {
             Some(Self {
                 definitions: definitions?,
@@ -62,8 +104,19 @@ impl Settings {
                 worker_id: worker_id?.unwrap_or_else(deployment::host_name),
                 flush_interval: flush_interval?,
                 lease_ttl: lease_ttl?,
+                alert_max_age: alert_max_age?,
+                webhooks: webhooks?,
             })
         })
+    }
+}
+
+impl WebhookSettings {
+    fn read(reader: &mut Reader<'_>) -> Option<Self> {
+        let keys = SecretKeys::read(reader);
+        let allow = reader.read_optional(&WEBHOOK_ALLOW_CIDRS, parse::from_str::<Networks>);
+        let deny = reader.read_optional(&WEBHOOK_DENY_CIDRS, parse::from_str::<Networks>);
+        Some(Self { keys: keys?, allow: allow?.unwrap_or_default(), deny: deny?.unwrap_or_default(), pace: Pace::STANDARD })
     }
 }
 
@@ -76,6 +129,11 @@ fn start(text: &str) -> Result<Start, String> {
             Err(_) => Err(format!("`{instant}` is neither trim_horizon, nor now, nor an instant such as 2026-11-22T00:00:00Z")),
         },
     }
+}
+
+fn age(text: &str) -> Result<SignedDuration, String> {
+    let age = text.parse::<SignedDuration>().ok().filter(SignedDuration::is_positive);
+    age.ok_or_else(|| format!("`{text}` is no ISO 8601 duration of more than zero, such as PT1H"))
 }
 
 /// A worker's name becomes a part of keys and of condition values.
@@ -92,20 +150,34 @@ fn worker_id(text: &str) -> Result<String, String> {
 mod tests {
     use super::*;
 
+    const KEY: (&str, &str) = ("TIDEMARK_SECRET_KEY", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=");
+
     #[test]
     fn every_wrong_setting_is_named_with_what_is_allowed() {
-        let vars = Vars::of([("TIDEMARK_START", "yesterday"), ("TIDEMARK_LEASE_TTL_MS", "5"), ("TIDEMARK_WORKER_ID", "a#b")]);
-        let report = Settings::read(&vars).expect_err("four settings are wrong").to_string();
-        for name in ["TIDEMARK_DEFINITIONS", "TIDEMARK_START", "TIDEMARK_LEASE_TTL_MS", "TIDEMARK_WORKER_ID"] {
-            assert!(report.contains(name), "{report}");
+        let wrong = [
+            ("TIDEMARK_START", "yesterday"),
+            ("TIDEMARK_LEASE_TTL_MS", "5"),
+            ("TIDEMARK_WORKER_ID", "a#b"),
+            ("TIDEMARK_ALERT_MAX_AGE", "3600"),
+            ("TIDEMARK_WEBHOOK_ALLOW_CIDRS", "10.0.0.1"),
+            ("TIDEMARK_WEBHOOK_DENY_CIDRS", "everything"),
+        ];
+        let report = Settings::read(&Vars::of(wrong)).expect_err("all are wrong").to_string();
+        for name in wrong.map(|(name, _)| name).into_iter().chain(["TIDEMARK_DEFINITIONS", "TIDEMARK_SECRET_KEY"]) {
+            assert!(report.contains(name), "{name}: {report}");
         }
+        assert_eq!(report.lines().count(), wrong.len() + 2, "{report}");
     }
 
     #[test]
     fn defaults_are_those_of_the_contract() {
-        let settings = Settings::read(&Vars::of([("TIDEMARK_DEFINITIONS", "d.yaml")])).expect("complete");
+        let settings = Settings::read(&Vars::of([("TIDEMARK_DEFINITIONS", "d.yaml"), KEY])).expect("complete");
         assert_eq!(settings.start, Start::TrimHorizon);
         assert_eq!((settings.flush_interval.as_millis(), settings.lease_ttl.as_millis()), (250, 15_000));
+        assert_eq!(settings.alert_max_age, SignedDuration::from_hours(1));
+        let WebhookSettings { keys, allow, deny, pace } = settings.webhooks;
+        assert_eq!((allow, deny, pace), (Networks::default(), Networks::default(), Pace::STANDARD));
+        assert_eq!((&keys.current, keys.previous), (b"01234567890123456789012345678901", None));
         assert!(!settings.worker_id.is_empty());
     }
 }

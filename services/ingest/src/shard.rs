@@ -9,7 +9,7 @@ mod gather;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tidemark_domain::SourceName;
 use tidemark_store::RunningDefinitions;
 use tidemark_streams::{GapReason, HeldShard, ShardReader, ShardWatermark, StreamArn, Streams};
@@ -23,7 +23,9 @@ use crate::instruments::Instruments;
 use crate::pause::Pause;
 use crate::pending::Pending;
 use crate::pool::Pool;
+use crate::stock::StockReader;
 use crate::values::Values;
+use crate::wake::Wake;
 use crate::zones::Zones;
 
 /// A position that moves without any writes is stored at most this often…
@@ -44,6 +46,10 @@ pub(crate) struct Shared {
     pub(crate) definitions: RunningDefinitions,
     pub(crate) zones: Arc<Zones>,
     pub(crate) values: Arc<Values>,
+    pub(crate) stock: Arc<StockReader>,
+    pub(crate) wake: Wake,
+    /// Events of alerts that are older when they are committed are held until their stream has caught up.
+    pub(crate) alert_max_age: SignedDuration,
     pub(crate) budget: Budget,
     pub(crate) instruments: Instruments,
     pub(crate) flush_interval: Duration,
@@ -88,6 +94,8 @@ pub(crate) struct ShardTask {
     records_max: usize,
     /// The next batch, of one record, is committed without its effects: DynamoDB takes it in no other way.
     is_diverting: bool,
+    /// Between attempts of a batch whose decisions others overtake.
+    stale_backoff: Backoff,
 }
 
 /// What comes after an attempt to commit.
@@ -112,6 +120,7 @@ impl ShardTask {
             harmless: 0,
             records_max: usize::MAX,
             is_diverting: false,
+            stale_backoff: Backoff::default(),
         }
     }
 
@@ -145,6 +154,7 @@ impl ShardTask {
         tokio::pin!(fetching, consuming);
         // Whatever is still being fetched when consuming ends is read again by whoever comes next.
         tokio::select! {
+            biased;
             halt = &mut consuming => halt,
             () = &mut fetching => consuming.await,
         }
@@ -158,7 +168,7 @@ impl ShardTask {
             match self.shared.streams.record_gap(&self.held, GapReason::Trimmed, now).await {
                 Ok(held) => {
                     tracing::error!(shard = %held.shard, "records were trimmed before they were read: a gap is recorded");
-                    self.shared.instruments.gap();
+                    self.shared.instruments.gap(self.source.as_str(), GapReason::Trimmed);
                     self.held = held;
                     return Ok(());
                 }

@@ -1,13 +1,14 @@
 //! One worker: it keeps its membership alive, starts a pipeline for every shard it acquires, and hands shards on when it stops.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use tidemark_domain::SourceName;
 use tidemark_runtime::clock;
 use tidemark_runtime::health::Health;
-use tidemark_streams::{HeldShard, Worker};
+use tidemark_store::{SLOTS, Slot};
+use tidemark_streams::{HeldShard, ShardCounts, Worker};
 use tokio::sync::watch;
 use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
@@ -40,6 +41,8 @@ pub(crate) struct Supervisor {
     pub(crate) shards: JoinSet<Ended>,
     pub(crate) pipelines: HashMap<task::Id, Pipeline>,
     pub(crate) pause_switch: PauseSwitch,
+    /// The slots that this worker's dispatcher is to look at.
+    pub(crate) slots: watch::Sender<BTreeSet<Slot>>,
 }
 
 /// A shard whose pipeline runs, or has just ended.
@@ -93,7 +96,9 @@ impl Supervisor {
         self.report();
         let ticked = self.worker.tick(clock::now(), Instant::now()).await;
         self.pause_switch.set(self.worker.is_paused(Instant::now()));
+        self.share_slots();
         self.hand_over();
+        self.count_gaps();
         let acquired = match ticked {
             Ok(acquired) => acquired,
             Err(error) => {
@@ -105,8 +110,23 @@ impl Supervisor {
             self.start(held, stop);
         }
         self.shared.instruments.shards_held(self.shards.len());
+        self.count_shards();
         self.measure_lag();
         true
+    }
+
+    /// Tells the dispatcher which slots are this worker's.
+    fn share_slots(&self) {
+        let share = self.worker.share(SLOTS.into(), Instant::now());
+        let mine: BTreeSet<Slot> = Slot::all().filter(|slot| share.contains(&slot.number().into())).collect();
+        self.slots.send_if_modified(|slots| {
+            let has_changed = *slots != mine;
+            if has_changed {
+                tracing::debug!(slots = ?mine, "the slots of the dispatcher");
+                *slots = mine;
+            }
+            has_changed
+        });
     }
 
     /// Tells the worker how far the shards are, and that they go on.
@@ -220,6 +240,27 @@ impl Supervisor {
                 }
             }
             Err(error) => tracing::warn!(error = %chain(&error), "the draining worker could not show that it lives"),
+        }
+    }
+
+    fn count_gaps(&mut self) {
+        for (stream, reason) in self.worker.take_gaps() {
+            if let Some(source) = self.sources.get(stream.table()) {
+                self.shared.instruments.gap(source.as_str(), reason);
+            }
+        }
+    }
+
+    fn count_shards(&self) {
+        let mut counts: HashMap<&SourceName, ShardCounts> =
+            self.sources.values().map(|source| (source, ShardCounts::default())).collect();
+        for (stream, of_stream) in self.worker.shard_counts(Instant::now()) {
+            if let Some(count) = self.sources.get(stream.table()).and_then(|source| counts.get_mut(source)) {
+                *count = count.and(of_stream);
+            }
+        }
+        for (source, counts) in counts {
+            self.shared.instruments.stream_shards(source.as_str(), counts);
         }
     }
 

@@ -42,8 +42,9 @@ fn all_bad_settings_are_named_at_once_and_nothing_else_is_printed() {
     assert_eq!(output.status.code(), Some(2));
     let told = text(&output.stderr);
     let lines: Vec<&str> = told.lines().collect();
-    let [definitions, start, ttl] = lines[..] else { panic!("{told}") };
+    let [definitions, start, ttl, key] = lines[..] else { panic!("{told}") };
     assert!(definitions.starts_with("error: TIDEMARK_DEFINITIONS: not set"), "{told}");
     assert!(start.starts_with("TIDEMARK_START: `yesterday`"), "{told}");
     assert!(ttl.starts_with("TIDEMARK_LEASE_TTL_MS: `soon`"), "{told}");
+    assert!(key.starts_with("TIDEMARK_SECRET_KEY: not set"), "{told}");
 }

@@ -14,12 +14,15 @@ use tidemark_runtime::health::{Health, Readiness};
 use tidemark_store::Store;
 use tidemark_streams::{StreamStatus, Streams};
 use tidemark_tests::deployment::{item_of, settings, tables};
-use tidemark_tests::wire::{Answer, Call, Lost};
+use tidemark_tests::wire::{Answer, Lost};
 use tidemark_tests::{Shards, Wire, oracle, wait_until};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
+
+use super::told;
+use super::trace::Traced;
 
 /// The default of `TIDEMARK_LEASE_TTL`.
 pub(super) const TTL: Duration = Duration::from_secs(15);
@@ -43,8 +46,12 @@ pub(super) struct Fleet {
     running: BTreeMap<WorkerNumber, Running>,
     trace: Arc<Mutex<Vec<Traced>>>,
     writes_held: watch::Sender<bool>,
+    /// Transactions that move one of these shards meet others again and again.
+    contended: Arc<Mutex<BTreeSet<String>>>,
     /// What GetRecords takes.
     read_latency: Duration,
+    /// What a transaction takes.
+    write_latency: Duration,
     written: usize,
     _time: Simulated,
 }
@@ -53,20 +60,6 @@ struct Running {
     stop: CancellationToken,
     tasks: JoinSet<()>,
     health: Health,
-}
-
-/// One call of a worker.
-#[derive(Debug, Clone)]
-pub(super) struct Traced {
-    pub(super) worker: WorkerNumber,
-    pub(super) at: Instant,
-    /// As in `X-Amz-Target`, without the service.
-    pub(super) name: String,
-    pub(super) request: Value,
-    /// Of GetRecords: how many it gave.
-    pub(super) records: usize,
-    /// Of GetRecords: nothing follows.
-    pub(super) closed: bool,
 }
 
 /// A shard, as stored.
@@ -81,6 +74,12 @@ pub(super) struct Stored {
 impl Fleet {
     /// No worker yet, and a source whose stream begins with so many shards.
     pub(super) async fn of_shards(shards: usize) -> Self {
+        Self::of_source("orders", shards).await
+    }
+
+    /// The same, with a name for the source: all tests of this process share its metrics, and find their own by that.
+    pub(super) async fn of_source(source: &str, shards: usize) -> Self {
+        told::telemetry();
         // Incarnations and jitter come from here: every run is the same.
         fastrand::seed(7);
         let starts_at: Timestamp = "2026-03-02T09:00:00Z".parse().unwrap();
@@ -93,14 +92,22 @@ impl Fleet {
         store.create_data_table().await.unwrap();
         streams.create_control_table().await.unwrap();
         streams.create_source_table(oracle::TABLE, "id", None).await.unwrap();
+        let definitions = oracle::DEFINITIONS
+            .replace("\n  orders:\n", &format!("\n  {source}:\n"))
+            .replace("source: orders\n", &format!("source: {source}\n"));
+        let mut definitions = Definitions::parse(&definitions).unwrap();
+        // Commits with levels are not shared, and what these tests measure is sharing and pace.
+        definitions.inventories.clear();
         Self {
             wire,
-            definitions: Definitions::parse(oracle::DEFINITIONS).unwrap(),
+            definitions,
             names: Vec::new(),
             running: BTreeMap::new(),
             trace: Arc::default(),
             writes_held: watch::Sender::new(false),
+            contended: Arc::default(),
             read_latency: LATENCY,
+            write_latency: LATENCY,
             written: 0,
             _time: time,
         }
@@ -109,6 +116,16 @@ impl Fleet {
     /// Workers that start from now on wait so long for each page: thousands of idle reads would only cost real time.
     pub(super) fn read_slowly(&mut self, latency: Duration) {
         self.read_latency = latency;
+    }
+
+    /// Transactions of workers that start from now on take so long.
+    pub(super) fn write_slowly(&mut self, latency: Duration) {
+        self.write_latency = latency;
+    }
+
+    /// From now on, every transaction that moves one of these shards, and no other, meets another one.
+    pub(super) fn contend(&self, shards: impl IntoIterator<Item = String>) {
+        *self.contended.lock().unwrap() = shards.into_iter().collect();
     }
 
     /// Starts a worker, and waits until it is ready.
@@ -156,6 +173,25 @@ impl Fleet {
         }
     }
 
+    /// Writes one of the first orders again, at another price: its shard has a record more.
+    pub(super) async fn reprice(&self, number: usize, price: &str) {
+        let mut order = order(number, self.wire.now());
+        order["unit_price"] = json!({ "N": price });
+        let put = Client::new(&self.wire.config()).put_item().table_name(oracle::TABLE);
+        put.set_item(Some(item_of(&order))).send().await.unwrap();
+    }
+
+    /// Writes orders of one unit each that are so large.
+    pub(super) async fn write_large(&mut self, orders: usize, bytes: usize) {
+        let client = Client::new(&self.wire.config());
+        for _ in 0..orders {
+            self.written += 1;
+            let mut order = order(self.written, self.wire.now());
+            order["note"] = json!({ "S": "x".repeat(bytes) });
+            client.put_item().table_name(oracle::TABLE).set_item(Some(item_of(&order))).send().await.unwrap();
+        }
+    }
+
     /// Writes orders of one unit each for so long, four a second.
     pub(super) async fn write_for(&mut self, span: Duration) {
         let end = Instant::now() + span;
@@ -163,6 +199,10 @@ impl Fleet {
             self.write(1).await;
             sleep(Duration::from_millis(250)).await;
         }
+    }
+
+    pub(super) fn definitions(&self) -> &Definitions {
+        &self.definitions
     }
 
     /// How many orders were written.
@@ -252,12 +292,19 @@ impl Fleet {
 
     /// The wire as a worker has it.
     fn recorded(&self, worker: WorkerNumber) -> Wire {
-        let (trace, writes_held, read_latency) = (Arc::clone(&self.trace), self.writes_held.subscribe(), self.read_latency);
+        let (trace, writes_held, contended) =
+            (Arc::clone(&self.trace), self.writes_held.subscribe(), Arc::clone(&self.contended));
+        let (read_latency, write_latency) = (self.read_latency, self.write_latency);
         self.wire.with_hook(move |call| {
-            let mut writes_held = writes_held.clone();
+            let (trace, contended, mut writes_held) = (Arc::clone(&trace), Arc::clone(&contended), writes_held.clone());
             let traced = Traced::of(worker, &call);
-            let (trace, latency) = (Arc::clone(&trace), if call.name == "GetRecords" { read_latency } else { LATENCY });
+            let latency = match &*call.name {
+                "GetRecords" => read_latency,
+                "TransactWriteItems" => write_latency,
+                _ => LATENCY,
+            };
             async move {
+                let moved = traced.moved();
                 let index = {
                     let mut trace = trace.lock().unwrap();
                     trace.push(traced);
@@ -267,9 +314,13 @@ impl Fleet {
                 if call.name == "TransactWriteItems" {
                     writes_held.wait_for(|held| !held).await.map_err(|_| Lost)?;
                 }
-                let answer = call.carry_out().await;
+                let meets_another = !contended.lock().unwrap().is_disjoint(&moved);
+                let answer = if meets_another { conflict() } else { call.carry_out().await };
                 if call.name == "GetRecords" && answer.status == 200 {
                     trace.lock().unwrap()[index].take(&answer);
+                }
+                if call.name == "TransactWriteItems" {
+                    trace.lock().unwrap()[index].is_committed = answer.status == 200;
                 }
                 sleep(latency / 2).await;
                 Ok(answer)
@@ -278,34 +329,10 @@ impl Fleet {
     }
 }
 
-impl Traced {
-    fn of(worker: WorkerNumber, call: &Call) -> Self {
-        let (name, request) = (call.name.clone(), call.request.clone());
-        Self { worker, at: Instant::now(), name, request, records: 0, closed: false }
-    }
-
-    fn take(&mut self, answer: &Answer) {
-        let body: Value = serde_json::from_str(&answer.body).unwrap();
-        self.records = body["Records"].as_array().map_or(0, Vec::len);
-        self.closed = body["NextShardIterator"].is_null();
-    }
-
-    /// Of GetShardIterator and GetRecords: the shard. The model's iterators name it.
-    pub(super) fn shard(&self) -> String {
-        let of_iterator = || self.request["ShardIterator"].as_str().and_then(|iterator| iterator.split('|').nth(1));
-        self.request["ShardId"].as_str().or_else(of_iterator).unwrap().to_owned()
-    }
-
-    /// Whether it changes the control table.
-    pub(super) fn is_control_write(&self) -> bool {
-        let writes = ["PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem"];
-        writes.contains(&self.name.as_str()) && self.request.to_string().contains(&format!("\"{}\"", tables().control))
-    }
-
-    /// Whether it publishes a watermark.
-    pub(super) fn is_of_watermark(&self) -> bool {
-        self.request["Key"]["pk"]["S"] == "WATERMARK"
-    }
+/// A transaction that meets another one under way.
+fn conflict() -> Answer {
+    let reasons = json!([{ "Code": "TransactionConflict", "Message": "a transaction is under way" }]);
+    Answer::refusal(400, "TransactionCanceledException", json!({ "CancellationReasons": reasons, "message": "cancelled" }))
 }
 
 fn order(number: usize, now: Timestamp) -> Value {

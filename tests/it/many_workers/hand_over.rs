@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::fleet::{Fleet, LATENCY, Stored, TTL, Traced, WorkerNumber};
+use super::fleet::{Fleet, LATENCY, Stored, TTL, WorkerNumber};
+use super::trace::Traced;
 
 const SHARDS: usize = 6;
 /// A worker looks at the others every TTL/5; its end may come at any moment between two looks.

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 
-use super::fleet::{Fleet, Traced};
+use super::fleet::Fleet;
+use super::trace::Traced;
 
 const SHARDS: usize = 200;
 const WORKERS: usize = 5;
@@ -29,6 +30,8 @@ async fn an_idle_fleet_lists_and_writes_little() {
     let started = Instant::now();
     for name in ["a", "b", "c", "d", "e"] {
         fleet.start(name).await;
+        // A worker that starts looks at its sources twice; ten such calls a second are all there are.
+        sleep(Duration::from_millis(500)).await;
     }
     sleep(Duration::from_secs(10).saturating_sub(started.elapsed())).await;
     assert!(fleet.is_balanced(SHARDS), "{:?}", fleet.reading().values().map(|shards| shards.len()).collect::<Vec<_>>());

@@ -16,8 +16,8 @@ use tempfile::TempDir;
 use tidemark_domain::Zone;
 use tidemark_runtime::clock;
 use tidemark_runtime::settings::Vars;
-use tidemark_tests::deployment::DEADLINE;
-use tidemark_tests::oracle::{self, Cells};
+use tidemark_tests::deployment::{DEADLINE, SECRET_KEY, item_of};
+use tidemark_tests::oracle::{self, Cells, stock};
 use tidemark_tests::{Client, Deployment, RunningApi, wait_until};
 use tokio::time::Instant;
 
@@ -38,6 +38,9 @@ const SECONDS: u64 = 10;
 const STRIKES_MIN: usize = 4;
 /// Open shards beyond which none is split any more: what they do is the same.
 const OPEN_MAX: usize = 10;
+const LEASE_TTL: Duration = Duration::from_secs(1);
+/// Longest that a shard that somebody has begun to read may be read by nobody. STREAMS §7.
+const IDLE_MAX: Duration = Duration::from_secs(LEASE_TTL.as_secs() + 10);
 /// The longest drain, and a little.
 const DRAIN: Duration = Duration::from_secs(35);
 
@@ -55,6 +58,8 @@ struct Chaos {
     leaving: Vec<Process>,
     /// Holds the definition file.
     folder: TempDir,
+    /// Every change made so far.
+    history: stock::History,
 }
 
 impl Chaos {
@@ -68,7 +73,14 @@ impl Chaos {
         shards.rule(|rules| (rules.records_max, rules.late_listings, rules.empty_pages) = (20, 2, 1)).await;
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("definitions.yaml"), oracle::DEFINITIONS).unwrap();
-        Self { deployment, random: StdRng::seed_from_u64(seed), workers: Vec::new(), leaving: Vec::new(), folder }
+        Self {
+            deployment,
+            random: StdRng::seed_from_u64(seed),
+            workers: Vec::new(),
+            leaving: Vec::new(),
+            folder,
+            history: Vec::new(),
+        }
     }
 
     fn faults_on(&mut self) {
@@ -81,8 +93,9 @@ impl Chaos {
         variables.extend([
             ("TIDEMARK_DEFINITIONS", definitions.to_str().unwrap().to_owned()),
             ("TIDEMARK_ADMIN_ADDR", "127.0.0.1:0".to_owned()),
+            (SECRET_KEY.0, SECRET_KEY.1.to_owned()),
             ("TIDEMARK_WORKER_ID", NAMES[self.random.random_range(0..NAMES.len())].to_owned()),
-            ("TIDEMARK_LEASE_TTL_MS", "1000".to_owned()),
+            ("TIDEMARK_LEASE_TTL_MS", LEASE_TTL.as_millis().to_string()),
             ("TIDEMARK_FLUSH_INTERVAL_MS", "50".to_owned()),
         ]);
         self.workers.push(Process::spawn("tidemark-ingest", &[], &variables));
@@ -91,8 +104,10 @@ impl Chaos {
     /// An order is placed, edited, moved to another tenant, day or group, or deleted.
     async fn change(&mut self) {
         let random = &mut self.random;
-        let id = json!({ "S": format!("order-{}", random.random_range(0..80)) });
+        let name = format!("order-{}", random.random_range(0..80));
+        let id = json!({ "S": name });
         if random.random_ratio(1, 8) {
+            self.history.push((name, None));
             return self.deployment.delete(oracle::TABLE, json!({ "id": id })).await;
         }
         let item = ["tea", "mug", "a#b%"][random.random_range(0..3)];
@@ -110,6 +125,7 @@ impl Chaos {
         if let Some(region) = ["north", "south"].get(random.random_range(0..3)) {
             order["region"] = json!({ "S": region });
         }
+        self.history.push((name, Some(item_of(&order))));
         self.deployment.put(oracle::TABLE, order).await;
     }
 
@@ -175,6 +191,9 @@ impl Chaos {
         let expected = oracle::expected(scan.items(), &BTreeMap::from(ZONES), clock::now());
         assert!(expected.len() > 300, "{} cells: too few to prove anything", expected.len());
         assert_same("stored", &oracle::stored(deployment).await, &expected);
+        let client = deployment.world.dynamodb();
+        stock::check_levels(&client, &BTreeMap::from(ZONES)).await;
+        stock::check_episodes(&client, &BTreeMap::from(ZONES), &self.history).await;
         let mut answered = Cells::new();
         for (tenant, zone) in ZONES {
             let client = api.client(deployment.key_of(tenant).await);
@@ -277,6 +296,9 @@ async fn the_api_equals_the_oracle_after_kills_faults_rotation_and_a_full_restar
     chaos.see_off().await;
     let api = chaos.deployment.start_api().await;
     chaos.check(&api).await;
+    let idle = chaos.deployment.world.shards(oracle::TABLE).longest_pause().await;
+    println!("a shard stood still for {idle:?} at most");
+    assert!(idle <= IDLE_MAX, "a shard stood still for {idle:?}");
 
     for with in [Strike::Terminate, Strike::Kill, Strike::Terminate] {
         chaos.strike(with).await;

@@ -101,6 +101,13 @@ impl Process {
         assert!(Command::new("kill").args([name, &id]).status().await.unwrap().success());
     }
 
+    /// The memory it takes just now, by the system's count.
+    pub(super) async fn resident_bytes(&self) -> usize {
+        let id = self.child.id().expect("it still runs").to_string();
+        let output = Command::new("ps").args(["-o", "rss=", "-p", &id]).output().await.unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().parse::<usize>().expect("a number of KiB") * 1024
+    }
+
     /// Ends it in the middle of whatever it does.
     pub(super) async fn kill(mut self) {
         assert!(!self.has_ended(), "{} ended by itself", self.name);

@@ -4,20 +4,16 @@
 //! one read in a case that almost never happens, and says in the same step what each row can take instead. The rejected alternative,
 //! bisecting by trial, cannot work on emulators: part of a batch must not be committed.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_sdk_dynamodb::types::AttributeValue;
 use tidemark_domain::Decimal;
 
 use super::{Item, RowChange, RowWrite, Writes};
 use crate::Store;
 use crate::aggregate::measure_attribute;
 use crate::error::Error;
-use crate::item::key_item;
-use crate::key::{self, Key, PK, SK};
-
-/// How often keys that a read left out are asked for again.
-const ROUNDS_MAX: usize = 8;
+use crate::key::{self, Key};
 
 impl Store {
     /// The rows that cannot take their delta by `ADD`, by index, and what they take instead.
@@ -25,34 +21,14 @@ impl Store {
         let adds = writes.rows.iter().enumerate().filter(|(_, row)| row.change == RowChange::Add);
         let keyed: Vec<(usize, &RowWrite, Key)> =
             adds.map(|(index, row)| (index, row, key::aggregate(&row.key, row.lane))).collect();
-        let stored = self.read_rows(keyed.iter().map(|(_, _, key)| key)).await?;
+        let keys: Vec<Key> = keyed.iter().map(|(_, _, key)| key.clone()).collect();
+        let stored = self.get_all(&keys).await?;
         let empty = Item::new();
         let judged = keyed.into_iter().filter_map(|(index, row, key)| {
-            let change = change_for(row, stored.get(&(key.pk, key.sk)).unwrap_or(&empty));
+            let change = change_for(row, stored.get(&key).unwrap_or(&empty));
             (change != RowChange::Add).then_some((index, change))
         });
         Ok(judged.collect())
-    }
-
-    async fn read_rows<'a>(&self, keys: impl Iterator<Item = &'a Key>) -> Result<HashMap<(String, String), Item>, Error> {
-        let table = &self.tables.data;
-        let mut found = HashMap::new();
-        let mut left: Vec<Item> = keys.map(key_item).collect();
-        for _ in 0..ROUNDS_MAX {
-            if left.is_empty() {
-                return Ok(found);
-            }
-            let wanted = KeysAndAttributes::builder().set_keys(Some(left)).consistent_read(true).build().expect("keys are set");
-            let sent = self.client.batch_get_item().request_items(table, wanted).send().await;
-            let output = sent.map_err(|error| Error::from_sdk(table, error))?;
-            for item in output.responses.unwrap_or_default().remove(table).unwrap_or_default() {
-                if let (Some(AttributeValue::S(pk)), Some(AttributeValue::S(sk))) = (item.get(PK), item.get(SK)) {
-                    found.insert((pk.clone(), sk.clone()), item);
-                }
-            }
-            left = output.unprocessed_keys.unwrap_or_default().remove(table).map(|rest| rest.keys).unwrap_or_default();
-        }
-        if left.is_empty() { Ok(found) } else { Err(Error::Throttled("BatchGetItem leaves keys unprocessed".into())) }
     }
 }
 
@@ -80,6 +56,7 @@ fn change_for(row: &RowWrite, stored: &Item) -> RowChange {
 mod tests {
     use super::*;
     use crate::item::s;
+    use crate::key::PK;
     use tidemark_domain::delta::{Measures, RowKey};
     use tidemark_domain::{Bucket, MeasureName, MetricName, TenantId};
 

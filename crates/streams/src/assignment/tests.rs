@@ -116,3 +116,21 @@ fn the_table_is_the_same_in_every_version() {
     let numbers: String = owners.iter().filter_map(|owner| owner.as_str().chars().last()).collect();
     assert_eq!(numbers, "11312322");
 }
+
+proptest! {
+    #[test]
+    fn every_number_is_one_workers_and_a_newcomer_takes_only_its_own(numbers in proptest::collection::btree_set(0..1000_usize, 1..9), count in 0..50_u16) {
+        let before = workers(numbers.iter().copied());
+        let mut all: Vec<u16> = before.iter().flat_map(|worker| share(&before, worker, count)).collect();
+        all.sort_unstable();
+        prop_assert_eq!(all, (0..count).collect::<Vec<_>>());
+        let newcomer = worker(5000);
+        let after = before.iter().cloned().chain([newcomer.clone()]).collect();
+        let taken = share(&after, &newcomer, count);
+        for worker in &before {
+            let kept: Vec<u16> = share(&before, worker, count).into_iter().filter(|number| !taken.contains(number)).collect();
+            prop_assert_eq!(share(&after, worker, count), kept);
+        }
+        prop_assert_eq!(share(&before, &newcomer, count), Vec::<u16>::new());
+    }
+}

@@ -128,14 +128,15 @@ impl Streams {
         }
     }
 
-    /// Stores a shard that begins with a gap, together with that gap. Nothing happens if it is stored already.
+    /// Stores a shard that begins with a gap, together with that gap. Nothing happens if it is stored already; says whether
+    /// it was not.
     pub(crate) async fn create_with_gap(
         &self,
         stream: &StreamId,
         shard: ShardItem,
         reason: GapReason,
         now: Timestamp,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let gap = GapItem { shard: shard.shard.clone(), position: shard.fence.position.clone(), reason, detected_at: now };
         let put = Put::builder()
             .table_name(&*self.control_table)
@@ -145,8 +146,8 @@ impl Streams {
             .build()
             .expect("table and item are set");
         match self.transact(TransactWriteItem::builder().put(put).build(), gap, stream).await {
-            Ok(()) => Ok(()),
-            Err(error) if refusal(&error).is_some() => Ok(()),
+            Ok(()) => Ok(true),
+            Err(error) if refusal(&error).is_some() => Ok(false),
             Err(error) => Err(self.failed_transaction(error)),
         }
     }

@@ -125,6 +125,7 @@ fn a_watermark_is_bounded_by_what_is_unfinished_or_unlinked() {
         stored("grandchild", Some("child"), ShardState::Active),
         stored("leaf", None, ShardState::Done),
         stored("lost", None, ShardState::Lost),
+        ShardItem { expires_at: Some(1), ..stored("served", None, ShardState::Done) },
     ]);
     let bounding: Vec<&str> = graph.bounding().map(ShardId::as_str).collect();
     assert_eq!(bounding, ["child", "leaf"], "a grandchild is behind its parent, which bounds for it");

@@ -136,6 +136,7 @@ impl Source {
         }
         tracing::error!(%stream, shard = %held.shard, "a shard is read too late to be whole: a gap is recorded");
         let held = streams.record_gap(&held, GapReason::Aged, now).await?;
+        self.gaps.push(GapReason::Aged);
         self.note_lease(&held);
         Ok(Some(held))
     }

@@ -159,7 +159,9 @@ impl Source {
             if shard.gap {
                 let reason = if boot_done { GapReason::Lineage } else { GapReason::Replaced };
                 tracing::error!(%stream, shard = %shard.shard, reason = reason.as_str(), "history before it is lost: a gap is recorded");
-                streams.create_with_gap(&stream, shard, reason, now).await?;
+                if streams.create_with_gap(&stream, shard, reason, now).await? {
+                    self.gaps.push(reason);
+                }
             } else {
                 let (child, parent) = (shard.shard.clone(), shard.parent.clone());
                 streams.put_new(shard.into_item(&stream)).await?;

@@ -138,10 +138,17 @@ impl Membership {
 
     /// The live workers that take shards of a stream, in order. This one is among them unless it drains.
     pub(super) fn readers(&self, stream: &StreamId, mono: Instant) -> BTreeSet<WorkerId> {
-        let reads = |peer: &Peer| {
-            peer.item.status == WorkerStatus::Active && peer.item.streams.contains(stream) && !self.is_silent(peer, mono)
-        };
-        let others = self.peers.iter().filter(|(id, peer)| **id != self.id && reads(peer)).map(|(id, _)| id.clone());
+        self.active(mono, |worker| worker.streams.contains(stream))
+    }
+
+    /// The live workers that take anything, in order. This one is among them unless it drains.
+    pub(super) fn takers(&self, mono: Instant) -> BTreeSet<WorkerId> {
+        self.active(mono, |_| true)
+    }
+
+    fn active(&self, mono: Instant, takes: impl Fn(&WorkerItem) -> bool) -> BTreeSet<WorkerId> {
+        let is_one = |peer: &Peer| peer.item.status == WorkerStatus::Active && takes(&peer.item) && !self.is_silent(peer, mono);
+        let others = self.peers.iter().filter(|(id, peer)| **id != self.id && is_one(peer)).map(|(id, _)| id.clone());
         others.chain((!self.is_draining()).then(|| self.id.clone())).collect()
     }
 

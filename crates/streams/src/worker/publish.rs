@@ -1,4 +1,5 @@
-//! Publishing how far each stream is included: the least of its shards' watermarks, once a second while it moves.
+//! What a worker tells of its streams: how far each is included (the least of its shards' watermarks, published once a second
+//! while it moves), and to the application how its shards are and which gaps there were.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -6,10 +7,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::Worker;
+use super::{Source, Worker};
+use crate::control::GapReason;
 use crate::control::worker::seen_key;
 use crate::error::Error;
-use crate::id::ShardId;
+use crate::id::{ShardId, StreamId, WorkerId};
+use crate::status::ShardCounts;
 use crate::watermark;
 
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -34,6 +37,25 @@ impl Publication {
 }
 
 impl Worker {
+    /// The gaps that this worker has recorded since it was asked last, each with its stream; those of
+    /// [`Streams::record_gap`] are the application's own and not among them.
+    pub fn take_gaps(&mut self) -> Vec<(StreamId, GapReason)> {
+        let gaps_of = |source: &mut Source| {
+            let stream = source.graph.stream().clone();
+            std::mem::take(&mut source.gaps).into_iter().map(move |reason| (stream.clone(), reason))
+        };
+        self.sources.iter_mut().flat_map(gaps_of).collect()
+    }
+
+    /// How many shards are in which state, of each stream that this worker lists; another worker knows about the rest.
+    /// As of the last look at what is stored, which is a second old at most when something has changed.
+    pub fn shard_counts(&self, mono: Instant) -> Vec<(StreamId, ShardCounts)> {
+        let is_lister = |source: &&Source| self.is_first(source.graph.stream(), mono);
+        let is_read = |owner: &WorkerId| *owner == self.membership.id || !self.membership.is_dead(owner, mono);
+        let counts = |source: &Source| (source.graph.stream().clone(), ShardCounts::of(&source.graph, is_read));
+        self.sources.iter().filter(is_lister).map(counts).collect()
+    }
+
     pub(super) async fn publish(&mut self, now: Timestamp, mono: Instant) -> Result<(), Error> {
         for source in &mut self.sources {
             let publication = &mut source.publication;
@@ -50,7 +72,9 @@ impl Worker {
             let of_shard = |shard: &ShardId| {
                 let own = self.held.get(&(stream.clone(), shard.clone())).copied().flatten();
                 let ended = publication.ended.get(shard).copied().flatten();
-                own.or(ended).or_else(|| self.membership.seen_by_others(&seen_key(stream, shard), mono))
+                let seen = own.or(ended).or_else(|| self.membership.seen_by_others(&seen_key(stream, shard), mono))?;
+                // A shard whose children are there gets no more records, however idle it looks: theirs are yet to be read.
+                Some(source.graph.children_born(shard).map_or(seen, |born| seen.min(born)))
             };
             let watermark = watermark::of_stream(bounding.into_iter().map(of_shard), publication.watermark);
             if let Some(watermark) = watermark.filter(|watermark| Some(*watermark) > publication.watermark) {
@@ -60,5 +84,10 @@ impl Worker {
             }
         }
         Ok(())
+    }
+
+    /// Whether this worker lists a stream and speaks for it.
+    fn is_first(&self, stream: &StreamId, mono: Instant) -> bool {
+        !self.membership.is_draining() && self.membership.rank(stream, mono) == 0
     }
 }

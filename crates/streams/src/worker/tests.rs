@@ -10,6 +10,7 @@ use crate::advance::Verdict;
 use crate::control::GapReason;
 use crate::control::worker::WorkerStatus;
 use crate::position::SequenceNumber;
+use crate::status::ShardCounts;
 use crate::testing::{Emulator, FakeStream, Shards, TTL, acquire_one, at, refusal, shard_id, worker};
 use crate::watermark::ShardWatermark;
 
@@ -40,6 +41,15 @@ async fn end(worker: &mut Worker, streams: &Streams, held: &HeldShard) -> usize 
     assert_eq!(verdict, Verdict::Committed);
     worker.finished(held);
     linked
+}
+
+/// Ticks until `seconds` after `from`, and gives what was acquired meanwhile.
+async fn run(worker: &mut Worker, from: Instant, seconds: std::ops::RangeInclusive<u64>) -> Vec<HeldShard> {
+    let mut acquired = Vec::new();
+    for second in seconds {
+        acquired.extend(worker.tick(at(0), from + Duration::from_secs(second)).await.unwrap());
+    }
+    acquired
 }
 
 #[tokio::test]
@@ -181,6 +191,7 @@ async fn a_shard_of_unknown_lineage_is_a_gap() {
     assert!(!status.watermark.exact && status.watermark.history_complete);
     assert_eq!(status.gaps.len(), 1);
     assert_eq!((&status.gaps[0].shard, status.gaps[0].reason), (&orphan.shard, GapReason::Lineage));
+    assert_eq!(worker.take_gaps(), [(source.id, GapReason::Lineage)]);
 }
 
 #[tokio::test]
@@ -253,6 +264,54 @@ async fn a_finished_shard_without_children_holds_the_watermark_at_its_end() {
     worker.report(&child, Some(at(70)));
     worker.tick(at(92), mono + Duration::from_secs(61)).await.unwrap();
     assert_eq!(streams.watermark(&source.id).await.unwrap().unwrap().watermark, Some(at(70)));
+}
+
+#[tokio::test]
+async fn a_shard_that_looks_open_though_it_has_children_holds_the_watermark_at_their_birth() {
+    let listed = shards(&[("a", None)]);
+    let (_emulator, streams, source) = world(&listed).await;
+    let mono = Instant::now();
+    let mut worker = worker(&streams, &source, mono).await;
+    let parent = acquire_one(&mut worker, mono).await;
+    listed.lock().unwrap().push(("shardId-00000001800000000030-2bac9cd2", Some("a")));
+    assert!(run(&mut worker, mono, 1..=31).await.is_empty(), "it has been found, and waits");
+    worker.report(&parent, Some(at(90)));
+    worker.tick(at(92), mono + Duration::from_secs(32)).await.unwrap();
+    let published = async || streams.watermark(&source.id).await.unwrap().unwrap().watermark;
+    assert_eq!(published().await, Some(at(0) + jiff::SignedDuration::from_millis(30)), "what came later is in the child");
+
+    assert_eq!(end(&mut worker, &streams, &parent).await, 1);
+    let child = acquire_one(&mut worker, mono + Duration::from_secs(33)).await;
+    worker.report(&child, Some(at(80)));
+    worker.tick(at(93), mono + Duration::from_secs(34)).await.unwrap();
+    assert_eq!(published().await, Some(at(80)));
+}
+
+#[tokio::test]
+async fn the_worker_that_lists_counts_the_shards_by_state() {
+    let listed = shards(&[("a", None), ("b", None), ("child", Some("a"))]);
+    let (_emulator, streams, source) = world(&listed).await;
+    let mono = Instant::now();
+    let mut first = worker(&streams, &source, mono).await;
+    let held = first.tick(at(0), mono).await.unwrap();
+    let counts = |worker: &Worker, mono| worker.shard_counts(mono).into_iter().map(|(_, counts)| counts).collect::<Vec<_>>();
+    assert_eq!(counts(&first, mono), [ShardCounts { held: 2, waiting: 1, ..ShardCounts::default() }]);
+    let b = held.iter().find(|held| held.shard == shard_id("b")).unwrap();
+    assert_eq!(streams.advance(&b.advance(&Position::ShardEnd, 0)).await.unwrap(), Verdict::Committed);
+    first.finished(b);
+    first.tick(at(1), mono).await.unwrap();
+    assert_eq!(counts(&first, mono), [ShardCounts { held: 1, waiting: 1, done: 1, ..ShardCounts::default() }]);
+
+    let mut second = worker(&streams, &source, mono).await;
+    second.tick(at(1), mono).await.unwrap();
+    first.tick(at(1), mono + TTL / 5).await.unwrap();
+    let told = [counts(&first, mono + TTL / 5), counts(&second, mono + TTL / 5)];
+    assert_eq!(told.iter().filter(|counts| counts.is_empty()).count(), 1, "one of them speaks: {told:?}");
+    let speaker = if told[0].is_empty() { &mut second } else { &mut first };
+    speaker.drain(at(2), mono).await.unwrap();
+    assert_eq!(counts(speaker, mono), [], "one that leaves does not");
+    let status = streams.stream_status(&source.id).await.unwrap().unwrap();
+    assert_eq!((status.counts, status.owners()), (ShardCounts { held: 1, waiting: 1, done: 1, ..ShardCounts::default() }, 1));
 }
 
 #[tokio::test]

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::{Worker, key};
+use crate::control::GapReason;
 use crate::error::Error;
 use crate::lease::HeldShard;
 
@@ -61,6 +62,9 @@ impl Worker {
             Ok(_) => {
                 tracing::error!(stream = %held.stream, shard = %held.shard, "the shard is gone before its end was read: a gap is recorded");
                 self.held.remove(&key(&held));
+                if let Some(source) = self.source(&held.stream) {
+                    source.gaps.push(GapReason::Vanished);
+                }
                 self.membership.changed();
                 self.looks.force();
                 Ok(())

@@ -11,8 +11,17 @@ use super::ApiError;
 /// Documents the 404 of operations that name one thing.
 pub(crate) struct NotFound;
 
-/// Documents the 422 of operations whose parameters have a meaning beyond their form.
+/// Documents the 422 of operations whose parameters or body have a meaning beyond their form.
 pub(crate) struct Unprocessable;
+
+/// Documents the refusals of a body that has no form at all.
+pub(crate) struct WithBody;
+
+/// Documents the 409 of operations that things as they stand can forbid.
+pub(crate) struct Conflicting;
+
+/// Documents the 412 of operations that take `If-Match`.
+pub(crate) struct Preconditioned;
 
 const EVERYWHERE: [(&str, &str); 5] =
     [("400", "BadRequest"), ("401", "Unauthenticated"), ("403", "Forbidden"), ("500", "Internal"), ("503", "Unavailable")];
@@ -36,6 +45,24 @@ impl IntoResponses for Unprocessable {
     }
 }
 
+impl IntoResponses for WithBody {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        references(&[("413", "BodyTooLarge"), ("415", "UnsupportedMediaType")])
+    }
+}
+
+impl IntoResponses for Conflicting {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        references(&[("409", "Conflict")])
+    }
+}
+
+impl IntoResponses for Preconditioned {
+    fn responses() -> BTreeMap<String, RefOr<Response>> {
+        references(&[("412", "PreconditionFailed")])
+    }
+}
+
 fn references(responses: &[(&str, &str)]) -> BTreeMap<String, RefOr<Response>> {
     let reference = |name: &str| RefOr::Ref(Ref::from_response_name(name));
     responses.iter().map(|(status, name)| ((*status).to_owned(), reference(name))).collect()
@@ -47,8 +74,9 @@ pub(crate) fn components() -> Vec<(&'static str, Response)> {
         (
             "BadRequest",
             problem(
-                "Parameters that cannot be read: `unknown_parameter`, `duplicate_parameter`, `invalid_value`, `invalid_cursor`; or \
-                 an address that cannot: `bad_request`.",
+                "Parameters that cannot be read: `unknown_parameter`, `duplicate_parameter`, `invalid_value`, `invalid_cursor`; \
+                 fields that cannot: `unknown_field`, `missing_field`, `invalid_value`; a body that is no JSON object: \
+                 `invalid_body`; or an address that cannot be read: `bad_request`.",
             )
             .build(),
         ),
@@ -64,14 +92,28 @@ pub(crate) fn components() -> Vec<(&'static str, Response)> {
             "Unprocessable",
             problem(
                 "Parameters that can be read but not answered: `unknown_time_zone`, `unknown_measure`, `unknown_dimension`, \
-                 `empty_range`, `unaligned_range`, `range_unavailable`, `grouping_not_stored`, `query_too_large`.",
+                 `empty_range`, `unaligned_range`, `range_unavailable`, `grouping_not_stored`, `query_too_large`, \
+                 `unknown_inventory`; a body that means nothing we can do: `invalid_scope`, `invalid_threshold`, \
+                 `repeat_too_often`, `unfit_instant`, `unfit_duration`, `url_refused`, `header_refused`; or there are as many as \
+                 there can be: `quota_exceeded`.",
             )
             .build(),
         ),
+        (
+            "Conflict",
+            problem(
+                "Things stand otherwise: `rule_exists` (with the other's id in `existing`), `alert_resolved`, `secrets_live`, \
+                 `endpoint_disabled`, `endpoint_deleted`, `attempts_spent`.",
+            )
+            .build(),
+        ),
+        ("PreconditionFailed", problem("Another version stands than `If-Match` names: `precondition_failed`.").build()),
+        ("BodyTooLarge", problem("The body is longer than 256 KiB: `body_too_large`.").build()),
+        ("UnsupportedMediaType", problem("The body does not say that it is JSON: `unsupported_media_type`.").build()),
         ("Internal", problem("Our fault: `internal`. The cause is not shown; the log has it under the request's id.").build()),
         (
             "Unavailable",
-            problem("Ask again: `overloaded`, `timeout`, `store_unavailable`.")
+            problem("Ask again: `overloaded`, `timeout`, `store_unavailable`, `contended`, `resolver_unavailable`.")
                 .header("Retry-After", HeaderBuilder::new().description(Some("Seconds.")).build())
                 .build(),
         ),

@@ -14,13 +14,15 @@ pub(crate) struct ParameterError {
     pub allowed: Vec<String>,
 }
 
-/// Why a parameter is refused. The first four are about its form (400), the others about its meaning (422).
+/// Why a parameter or a field is refused. The first six are about its form (400), the others about its meaning (422).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Code {
     UnknownParameter,
     DuplicateParameter,
     InvalidValue,
     InvalidCursor,
+    UnknownField,
+    MissingField,
     UnknownTimeZone,
     UnknownMeasure,
     UnknownDimension,
@@ -29,6 +31,14 @@ pub(crate) enum Code {
     RangeUnavailable,
     GroupingNotStored,
     QueryTooLarge,
+    UnknownInventory,
+    InvalidScope,
+    InvalidThreshold,
+    RepeatTooOften,
+    UnfitInstant,
+    UnfitDuration,
+    UrlRefused,
+    HeaderRefused,
 }
 
 impl Code {
@@ -38,6 +48,8 @@ impl Code {
             Self::DuplicateParameter => "duplicate_parameter",
             Self::InvalidValue => "invalid_value",
             Self::InvalidCursor => "invalid_cursor",
+            Self::UnknownField => "unknown_field",
+            Self::MissingField => "missing_field",
             Self::UnknownTimeZone => "unknown_time_zone",
             Self::UnknownMeasure => "unknown_measure",
             Self::UnknownDimension => "unknown_dimension",
@@ -46,14 +58,25 @@ impl Code {
             Self::RangeUnavailable => "range_unavailable",
             Self::GroupingNotStored => "grouping_not_stored",
             Self::QueryTooLarge => "query_too_large",
+            Self::UnknownInventory => "unknown_inventory",
+            Self::InvalidScope => "invalid_scope",
+            Self::InvalidThreshold => "invalid_threshold",
+            Self::RepeatTooOften => "repeat_too_often",
+            Self::UnfitInstant => "unfit_instant",
+            Self::UnfitDuration => "unfit_duration",
+            Self::UrlRefused => "url_refused",
+            Self::HeaderRefused => "header_refused",
         }
     }
 
     pub(crate) fn status(self) -> StatusCode {
         match self {
-            Self::UnknownParameter | Self::DuplicateParameter | Self::InvalidValue | Self::InvalidCursor => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::UnknownParameter
+            | Self::DuplicateParameter
+            | Self::InvalidValue
+            | Self::InvalidCursor
+            | Self::UnknownField
+            | Self::MissingField => StatusCode::BAD_REQUEST,
             _ => StatusCode::UNPROCESSABLE_ENTITY,
         }
     }

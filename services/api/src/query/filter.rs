@@ -14,6 +14,8 @@ pub(crate) enum Error {
     Escape,
     #[error("more than {GROUPS_MAX} values")]
     TooMany,
+    #[error("the null group `\\N` is not among these")]
+    Null,
 }
 
 /// The groups a filter lets in. An empty part is the empty text, which a source attribute can be.
@@ -34,6 +36,18 @@ pub(crate) fn groups(text: &str) -> Result<BTreeSet<Group>, Error> {
             None => return Ok(groups),
         }
     }
+}
+
+/// The texts a filter lets in, where there is no null group.
+///
+/// # Errors
+/// As [`groups`], and for the null group.
+pub(crate) fn texts(text: &str) -> Result<BTreeSet<String>, Error> {
+    let text_of = |group| match group {
+        Group::Text(text) => Ok(text),
+        Group::Null => Err(Error::Null),
+    };
+    groups(text)?.into_iter().map(text_of).collect()
 }
 
 /// The group before the first separator, and what follows that separator.
@@ -81,6 +95,8 @@ mod tests {
         for bad in [r"\", r"a\", r"\n", r"\Nx", r"a\N"] {
             assert_eq!(groups(bad), Err(Error::Escape), "{bad}");
         }
+        assert_eq!(texts(r"a,b\,c"), Ok(BTreeSet::from(["a".to_owned(), "b,c".to_owned()])));
+        assert_eq!(texts(r"a,\N"), Err(Error::Null));
         let many: Vec<String> = (0..=GROUPS_MAX).map(|n| n.to_string()).collect();
         assert_eq!(groups(&many.join(",")), Err(Error::TooMany));
     }

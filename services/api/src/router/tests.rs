@@ -9,12 +9,14 @@ use axum::routing::get;
 use http_body_util::BodyExt;
 use serde_json::Value;
 use tidemark_domain::{Definitions, Running};
+use tidemark_runtime::settings::SecretKeys;
 use tidemark_store::{RunningDefinitions, Store, Tables};
 use tidemark_streams::Streams;
+use tidemark_webhooks::policy::UrlPolicy;
 use tower::ServiceExt;
 
 use super::*;
-use crate::settings::SecretKeys;
+use crate::webhooks::Webhooks;
 
 const ORDERS: &str = "
 sources: { orders: { table: Orders, tenant: { attribute: tenant_id, default: demo } } }
@@ -29,7 +31,8 @@ fn api() -> Router {
     let running = Running::first(&Definitions::parse(ORDERS).expect("a good file"));
     let running = RunningDefinitions::new(store.clone(), running);
     let keys = Arc::new(SecretKeys { current: [1; 32], previous: None });
-    router(ApiState { store, streams: Streams::new(&aws, "control".into()), keys, running })
+    let webhooks = Webhooks::new(UrlPolicy::default(), &keys);
+    router(ApiState { store, streams: Streams::new(&aws, "control".into()), keys, running, webhooks })
 }
 
 async fn send(router: Router, request: Request) -> (StatusCode, HeaderMap, Vec<u8>) {
@@ -65,6 +68,9 @@ async fn what_the_framework_refuses_is_a_problem_too() {
         ("GET", "/v1/metrics", 401, "unauthenticated"),
         ("GET", "/v1/metrics/sales/values?from=x", 401, "unauthenticated"),
         ("GET", "/v1/quarantine/qua_1", 401, "unauthenticated"),
+        ("POST", "/v1/alert-rules", 401, "unauthenticated"),
+        ("PUT", "/v1/alert-rules", 405, "method_not_allowed"),
+        ("POST", "/v1/alerts/alr_1/silence", 404, "not_found"),
     ] {
         let (answered, _, problem) = problem(api(), request(method, path)).await;
         assert_eq!((answered.as_u16(), problem["code"].as_str()), (status, Some(code)), "{method} {path}");

@@ -143,7 +143,7 @@ pub(crate) async fn list_metrics(
     RawQuery(query): RawQuery,
 ) -> Result<Json<MetricList>, ApiError> {
     let tenant = &caller.tenant;
-    let list = List { name: "metrics", tenant: tenant.id(), keys: &state.keys };
+    let list = List { name: "metrics", within: "", tenant: tenant.id(), keys: &state.keys };
     let mut params = Params::parse(query.as_deref());
     let request = PageRequest::take(&mut params, list);
     let request = params.finish(&["limit", "cursor"], || request)?;
@@ -157,7 +157,7 @@ pub(crate) async fn list_metrics(
     let mut visible = visible.peekable();
     let data: Vec<Metric> = visible.by_ref().take(request.limit).map(|(name, metric)| Metric::of(name, metric, &zone)).collect();
     let last = data.last().filter(|_| visible.peek().is_some()).map(|metric| metric.metric.as_str());
-    let page = list.page(last);
+    let page = list.page(&request, last);
     Ok(Json(MetricList { page, data }))
 }
 

@@ -125,17 +125,17 @@ pub(crate) async fn list_quarantine(
     State(state): State<ApiState>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<QuarantineList>, ApiError> {
-    let list = List { name: "quarantine", tenant: caller.tenant.id(), keys: &state.keys };
+    let list = List { name: "quarantine", within: "", tenant: caller.tenant.id(), keys: &state.keys };
     let mut params = Params::parse(query.as_deref());
     let request = PageRequest::take(&mut params, list);
     let request = params.finish(&["limit", "cursor"], || request)?;
     // A cursor holds the id of the last record shown; we signed it, so it is one.
-    let after = request.after.and_then(|after| after.parse().ok());
+    let after = request.after.as_deref().and_then(|after| after.parse().ok());
     let query = QuarantineQuery { after, limit: request.limit, now: state.now() };
     let page = state.store.quarantined(&caller.tenant, &query).await.map_err(ApiError::of_store)?;
     let data: Vec<_> = page.records.iter().map(QuarantineEntry::from).collect();
     let last = data.last().filter(|_| page.more).map(|entry| entry.id.as_str());
-    Ok(Json(QuarantineList { page: list.page(last), data }))
+    Ok(Json(QuarantineList { page: list.page(&request, last), data }))
 }
 
 /// One record that could not be counted, with the item before and after the change.

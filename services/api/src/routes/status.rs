@@ -8,6 +8,7 @@ use serde::Serialize;
 use tidemark_domain::definition::Source;
 use tidemark_domain::{Running, SourceName};
 use tidemark_store::QuarantineCount;
+use tidemark_streams::{Gap, StreamStatus};
 use utoipa::ToSchema;
 
 use crate::auth::{Caller, scope};
@@ -17,12 +18,16 @@ use crate::problem::ApiError;
 use crate::sources;
 use crate::state::{ApiState, may_hold};
 
+/// Most gaps that are shown of one source.
+const GAPS_MAX: usize = 100;
+
 /// The sources of this tenant's numbers.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(example = json!({
     "data": [{
         "source": "orders", "watermark": "2026-03-30T09:14:07.412Z", "lag_ms": 1800, "status": "live", "exact": true,
-        "reasons": [], "descriptions": [], "gaps": [], "quarantined": 0
+        "reasons": [], "descriptions": [], "shards": {"held": 4, "free": 0, "waiting": 0, "done": 12, "lost": 0, "workers": 2},
+        "gap_count": 0, "gaps": [], "quarantined": 0
     }]
 }))]
 pub(crate) struct StatusReport {
@@ -34,7 +39,8 @@ pub(crate) struct StatusReport {
 #[schema(example = json!({
     "source": "orders", "watermark": "2026-03-30T09:14:07.412Z", "lag_ms": 1800, "status": "gap",
     "exact": false, "reasons": ["gap"],
-    "descriptions": [{"reason": "gap", "detail": "1 part of the stream was lost before it was read; see `gaps`"}],
+    "descriptions": [{"reason": "gap", "detail": "parts of the stream that were lost before they were read: 1; see `gaps`"}],
+    "shards": {"held": 4, "free": 0, "waiting": 1, "done": 12, "lost": 0, "workers": 2}, "gap_count": 1,
     "gaps": [{"shard": "shardId-000001", "after": "4700000000001", "reason": "trimmed", "detected_at": "2026-03-29T01:02:03Z"}],
     "quarantined": 3
 }))]
@@ -45,10 +51,33 @@ pub(crate) struct SourceStatus {
     pub freshness: Freshness,
     /// What the reasons mean here.
     pub descriptions: Vec<Description>,
-    /// The parts of the source's stream that were skipped.
+    /// The shards of the source's stream.
+    pub shards: Shards,
+    /// How many parts of the source's stream were skipped, ever.
+    pub gap_count: usize,
+    /// The last of them, the newest first; 100 at most.
+    #[schema(max_items = 100)]
     pub gaps: Vec<SkippedPart>,
     /// This tenant's records that could not be counted, ever; the last 30 days' are under `/v1/quarantine`.
     pub quarantined: u64,
+}
+
+/// How many shards of a stream are in which state. Tenants share streams and workers, so nobody's name is told: operators
+/// have `tidemark status`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct Shards {
+    /// Read by a worker.
+    pub held: usize,
+    /// Nobody reads it, though somebody could.
+    pub free: usize,
+    /// Not to be read before another is read to its end.
+    pub waiting: usize,
+    /// Closed, and everything in it is counted.
+    pub done: usize,
+    /// It went away before its end was counted.
+    pub lost: usize,
+    /// How many workers share those held.
+    pub workers: usize,
 }
 
 /// What a reason means for this source.
@@ -97,25 +126,43 @@ async fn status_of(
     (name, source): (&SourceName, &Source),
     (quarantined, now): (QuarantineCount, Timestamp),
 ) -> Result<SourceStatus, ApiError> {
-    let (reading, gaps) = futures::try_join!(sources::reading(&state.streams, source), sources::gaps(&state.streams, source))?;
+    let known = sources::status(&state.streams, source).await?;
+    let reading = sources::reading_of(known.as_ref().map(|known| known.watermark));
+    let shards = known.as_ref().map(Shards::of).unwrap_or_default();
+    let mut gaps = known.map(|known| known.gaps).unwrap_or_default();
+    gaps.sort_by_key(|gap| std::cmp::Reverse(gap.detected_at));
     let later = later_definitions(running, name);
     let freshness = Freshness::of(&reading, now).because(Reason::Definitions, !later.is_empty());
     let freshness = freshness.because(Reason::BrokenRow, quarantined.overflows > 0);
     let describe = |reason: &Reason| Description { reason: *reason, detail: detail_of(*reason, gaps.len(), &later) };
     let descriptions = freshness.reasons.iter().map(describe).collect();
-    let skipped = |gap: &tidemark_streams::Gap| SkippedPart {
-        shard: gap.shard.to_string(),
-        after: gap.position.to_string(),
-        reason: gap.reason.as_str().to_owned(),
-        detected_at: gap.detected_at,
-    };
     Ok(SourceStatus {
         source: name.clone(),
         freshness,
         descriptions,
-        gaps: gaps.iter().map(skipped).collect(),
+        shards,
+        gap_count: gaps.len(),
+        gaps: gaps.iter().take(GAPS_MAX).map(SkippedPart::of).collect(),
         quarantined: quarantined.records,
     })
+}
+
+impl Shards {
+    fn of(known: &StreamStatus) -> Self {
+        let tidemark_streams::ShardCounts { held, free, waiting, done, lost } = known.counts;
+        Self { held, free, waiting, done, lost, workers: known.owners() }
+    }
+}
+
+impl SkippedPart {
+    fn of(gap: &Gap) -> Self {
+        Self {
+            shard: gap.shard.to_string(),
+            after: gap.position.to_string(),
+            reason: gap.reason.as_str().to_owned(),
+            detected_at: gap.detected_at,
+        }
+    }
 }
 
 fn detail_of(reason: Reason, gaps: usize, later: &[String]) -> String {

@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use tidemark_domain::running::RunningMetric;
@@ -22,11 +22,6 @@ use crate::query::gather::{Gathered, Shelf};
 use crate::query::plan::{Ground, Plan};
 use crate::sources;
 use crate::state::{ApiState, metric_of};
-
-/// The watermark of the answer, also where its body has no room for it.
-pub(crate) const DATA_WATERMARK: HeaderName = HeaderName::from_static("data-watermark");
-/// Whether the answer is exact: `true`, or `false` and the reasons, as `false; reasons="history gap"`.
-pub(crate) const DATA_EXACT: HeaderName = HeaderName::from_static("data-exact");
 
 /// Everything an answer is made from except its rows.
 struct Question<'a> {
@@ -154,12 +149,8 @@ fn respond(format: Format, answer: &Answer, ask: &Ask, by_currency: bool) -> Res
         Format::Csv => lines("text/csv; charset=utf-8", flat::csv(answer, ask, by_currency)),
         Format::Ndjson => lines("application/x-ndjson", flat::ndjson(answer)),
     };
-    let text = |text: String| HeaderValue::from_str(&text).expect("instants and reasons are plain ASCII");
     let headers = response.headers_mut();
     headers.insert(header::VARY, HeaderValue::from_static("accept"));
-    if let Some(watermark) = answer.freshness.watermark {
-        headers.insert(DATA_WATERMARK, text(watermark.to_string()));
-    }
-    headers.insert(DATA_EXACT, text(answer.freshness.exactness()));
+    answer.freshness.write(headers);
     response
 }

@@ -1,16 +1,21 @@
 //! Batches: folding records into one commit, and what its outcome means for the shard.
 
 use jiff::Timestamp;
-use tidemark_store::Provenance;
+use tidemark_domain::Running;
+use tidemark_store::{EventWrite, Provenance, RulesLane, Slot, Writes};
 use tidemark_streams::{Advance, Position, Record, Verdict};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use super::{Ended, Halt, IDLE_ADVANCE, IDLE_RECORDS_MAX, Next, ShardTask};
-use crate::commit::{self, FullRows, Outcome};
+use super::{Ended, Halt, IDLE_ADVANCE, IDLE_RECORDS_MAX, Next, ShardTask, Shared};
+use crate::commit::{self, Backoff, FullRows, Outcome};
 use crate::effect::Effects;
 use crate::fold::Fold;
 use crate::pending::Pending;
+use crate::stock::Writing;
+
+/// Most records of a batch with levels: what they do is kept in memory until the levels are read.
+const DECIDED_MAX: usize = 1_000;
 
 impl ShardTask {
     /// Folds the first pending records into one batch and commits it.
@@ -19,6 +24,7 @@ impl ShardTask {
             return Ok(Next::Wait);
         }
         tokio::select! {
+            biased;
             () = self.shared.pause.over() => {}
             // Released shards are taken over at once; what is still committed before that is fenced like everything else.
             () = stop.cancelled() => {}
@@ -28,14 +34,7 @@ impl ShardTask {
             return self.reload(self.held.defs).await;
         }
         let now = tidemark_runtime::clock::now();
-        let (source, table, zones) = (&self.source, self.held.stream.table(), &*self.shared.zones);
-        let effects = Effects { running: &running, source, table, zones, now };
-        let mut fold = Fold::default();
-        for record in pending.records().iter().take(self.records_max) {
-            if !fold.take(&effects.of(record).await?) {
-                break;
-            }
-        }
+        let fold = self.fold(pending, &running, now).await?;
         let is_all = fold.records() == pending.len();
         let ends = is_all && pending.closed;
         let may_wait = is_all && !ends && !stop.is_cancelled() && pending.len() < IDLE_RECORDS_MAX;
@@ -54,17 +53,38 @@ impl ShardTask {
             self.shared.streams.link_children(&self.arn, &self.held).await?;
         }
         let lane = |metric: &_| running.metrics.get(metric).map_or(0, |metric| self.lane(metric.lanes_written(now)));
-        let writes = if self.is_diverting { fold.diverted(lane) } else { fold.writes(lane) };
+        let writing = Writing { stream: self.arn.as_str(), now, alert_max_age: self.shared.alert_max_age };
+        let writes = if self.is_diverting { fold.diverted(lane, &writing)? } else { fold.writes(lane, &writing)? };
         self.shared.values.remember(&running, writes.rows.iter().map(|row| &row.key)).await?;
         let advance = self.held.advance(&to, running.version);
         let from = self.provenance(last, now);
         let full = if fold.records() > 1 { FullRows::Split } else { FullRows::Divert };
-        let (rows, started) = (writes.rows.len(), Instant::now());
+        let (rows, started, announced) = (writes.rows.len(), Instant::now(), Announced::of(&writes));
         let outcome = self.shared.pool.commit(&advance, writes, &from, full).await?;
         if outcome == Outcome::Decided(Verdict::Committed) {
             self.shared.instruments.committed(started.elapsed(), rows, fold.records(), fold.quarantined());
+            announced.tell(&self.shared);
         }
         self.after(outcome, &advance, &fold, pending).await
+    }
+
+    /// Folds as many of the first pending records as one transaction takes.
+    async fn fold(&self, pending: &Pending, running: &Running, now: Timestamp) -> Result<Fold, commit::Error> {
+        let (source, table, zones) = (&self.source, self.held.stream.table(), &*self.shared.zones);
+        let effects = Effects { running, source, table, zones, now };
+        let has_levels = running.inventories.values().any(|inventory| inventory.source == *source);
+        let records_max = if has_levels { self.records_max.min(DECIDED_MAX) } else { self.records_max };
+        let (mut fold, mut taken) = (Fold::default(), Vec::new());
+        for record in pending.records().iter().take(records_max) {
+            let effect = effects.of(record).await?;
+            if !fold.take(&effect) {
+                break;
+            }
+            if has_levels {
+                taken.push(effect);
+            }
+        }
+        Ok(fold.decided(&taken, &self.shared.stock, self.rules_lane()).await?)
     }
 
     /// Draws the consequence of a commit's outcome.
@@ -77,6 +97,12 @@ impl ShardTask {
     ) -> Result<Next, commit::Error> {
         let verdict = match outcome {
             Outcome::Decided(verdict) => verdict,
+            Outcome::DecisionsStale => {
+                self.shared.instruments.abandoned("decisions_stale");
+                self.shared.stock.forget(fold.stock(), self.rules_lane()).await;
+                self.stale_backoff.wait().await;
+                return Ok(Next::Again);
+            }
             Outcome::TooLarge | Outcome::Invalid if self.is_diverting => return Err(commit::Error::Uncommittable),
             Outcome::TooLarge | Outcome::Invalid => {
                 // One record that does not go in any other way goes without its effects.
@@ -91,6 +117,7 @@ impl ShardTask {
                 self.advanced_at = Instant::now();
                 self.records_max = usize::MAX;
                 self.is_diverting = false;
+                self.stale_backoff = Backoff::default();
                 self.included(fold.records().checked_sub(1).and_then(|last| pending.records().get(last)));
                 pending.committed(fold.records());
                 self.harmless = 0;
@@ -142,9 +169,34 @@ impl ShardTask {
         }
     }
 
+    /// Where the shard's commits check a tenant's rules.
+    fn rules_lane(&self) -> RulesLane {
+        RulesLane::of(self.held.shard.as_str())
+    }
+
     /// The shard's lane. Any choice below `lanes` is right: lanes are added up when read.
     fn lane(&self, lanes: u16) -> u16 {
         let lanes = u32::from(lanes.max(1));
         u16::try_from(crc32fast::hash(self.held.shard.as_str().as_bytes()) % lanes).expect("less than a u16")
+    }
+}
+
+/// What a commit announces, told once it is made.
+struct Announced(Vec<(Slot, String, bool)>);
+
+impl Announced {
+    fn of(writes: &Writes) -> Self {
+        let told = |event: &EventWrite| (Slot::of_event(&event.key), event.event_type.clone(), event.hold.is_some());
+        Self(writes.decisions.events.iter().map(told).collect())
+    }
+
+    fn tell(self, shared: &Shared) {
+        for (slot, event_type, is_held) in self.0 {
+            shared.instruments.alert_event(&event_type, is_held);
+            // The dispatcher finds held ones when it is time.
+            if !is_held {
+                shared.wake.slot(slot);
+            }
+        }
     }
 }

@@ -43,7 +43,7 @@ impl ShardTask {
                 }
                 None => return Some(Halt::Reread),
             };
-            self.watermark.page(fetched.asked_at, fetched.page.is_empty(), pending.len() == self.harmless);
+            self.watermark.page(fetched.asked_at, &fetched.page, pending.len() == self.harmless);
             self.shows_life();
             let at_tip = fetched.at_tip;
             let was_empty = fetched.page.records.is_empty();

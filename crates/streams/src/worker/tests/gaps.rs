@@ -5,17 +5,13 @@ use crate::control::shard::ShardState;
 use crate::id::StreamId;
 use crate::status::{Gap, StreamStatus};
 
-/// Ticks until `seconds` after `from`, and gives what was acquired meanwhile.
-async fn run(worker: &mut Worker, from: Instant, seconds: std::ops::RangeInclusive<u64>) -> Vec<HeldShard> {
-    let mut acquired = Vec::new();
-    for second in seconds {
-        acquired.extend(worker.tick(at(0), from + Duration::from_secs(second)).await.unwrap());
-    }
-    acquired
-}
-
 async fn status(streams: &Streams, stream: &StreamId) -> StreamStatus {
     streams.stream_status(stream).await.unwrap().unwrap()
+}
+
+/// The gaps a worker tells the application of.
+fn told(worker: &mut Worker) -> Vec<GapReason> {
+    worker.take_gaps().into_iter().map(|(_, reason)| reason).collect()
 }
 
 fn reasons(gaps: &[Gap]) -> Vec<(&str, &str)> {
@@ -48,6 +44,7 @@ async fn a_shard_that_neither_the_reader_nor_the_listings_know_is_lost_and_its_c
     let status = status(&streams, &source.id).await;
     assert_eq!((status.watermark.exact, reasons(&status.gaps)), (false, vec![("a", "vanished")]));
     assert_eq!(status.gaps[0].position, after(7));
+    assert_eq!((told(&mut worker), told(&mut worker)), (vec![GapReason::Vanished], vec![]), "told once");
     let stored = streams.shard(&source.id, &a.shard).await.unwrap().unwrap();
     assert_eq!((stored.state, stored.fence.position), (ShardState::Lost, Position::ShardEnd));
     assert_eq!(streams.advance(&a.advance(&after(8), 1)).await.unwrap(), Verdict::LeaseLost);
@@ -111,6 +108,7 @@ async fn a_shard_first_read_a_day_after_it_was_made_has_a_gap_unless_it_was_ther
     assert_eq!(streams.advance(&child.advance(&after(1), 7)).await.unwrap(), Verdict::Committed);
     let status = status(&streams, &source.id).await;
     assert_eq!((status.watermark.exact, reasons(&status.gaps)), (false, vec![(old, "aged"), (made_at_0, "aged")]));
+    assert_eq!((told(&mut first), told(&mut second)), (vec![], vec![GapReason::Aged; 2]));
 }
 
 #[tokio::test]
@@ -136,6 +134,7 @@ async fn a_tables_new_stream_waits_for_the_end_of_the_old_one_and_begins_with_a_
     assert!(status(&streams, &source.id).await.watermark.exact);
     let status = status(&streams, &new.id()).await;
     assert_eq!((status.watermark.exact, reasons(&status.gaps)), (false, vec![("a", "replaced"), ("b", "replaced")]));
+    assert_eq!(told(&mut worker), [GapReason::Replaced; 2]);
 }
 
 #[tokio::test]

@@ -1,0 +1,266 @@
+//! Deliveries: one event on its way to one endpoint.
+
+use jiff::{SignedDuration, Timestamp};
+use tidemark_domain::{EndpointId, EventId};
+
+use crate::attempt::ATTEMPTS_MAX;
+use crate::due::{Claim, Claimed, Due, Slot, in_index};
+use crate::edit::Edit;
+use crate::error::Error;
+use crate::event::{Event, EventKey};
+use crate::id::DeliveryId;
+use crate::item::{Item, Stored, item_of, n, s};
+use crate::key::{self, EXPIRES_AT, INDEX_PK, INDEX_SK, Key, PK, SK};
+use crate::read::{Order, Stretch};
+use crate::{Store, Tenant};
+
+mod finish;
+
+pub use finish::{Finish, Next};
+
+const EVENT: &str = "event";
+const EVENT_TYPE: &str = "event_type";
+const STATE: &str = "state";
+const ATTEMPTS: &str = "attempts";
+const ROUND_BEGAN: &str = "round_began";
+const TRIGGER: &str = "trigger";
+const CREATED_AT: &str = "created_at";
+const LAST_AT: &str = "last_at";
+const LAST_OUTCOME: &str = "last_outcome";
+const LAST_STATUS: &str = "last_status";
+const LAST_ELAPSED: &str = "last_elapsed_ms";
+
+/// How long a delivery is kept, from its making or its last requeueing: held ones for 30 days, and what is left of a round.
+const RETENTION: SignedDuration = SignedDuration::from_hours(32 * 24);
+
+/// A delivery as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delivery {
+    pub id: DeliveryId,
+    pub event: EventKey,
+    pub event_type: String,
+    pub state: DeliveryState,
+    /// Attempts made so far.
+    pub attempts: u32,
+    /// How many of them were made before the present round of the schedule: what is requeued begins a new one.
+    pub round_began: u32,
+    /// What the next attempt, or the last one, is made for.
+    pub trigger: Trigger,
+    pub created_at: Timestamp,
+    /// The last attempt.
+    pub last: Option<LastAttempt>,
+}
+
+/// How far a delivery is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DeliveryState {
+    /// To be attempted at this instant, or under way until then.
+    Pending {
+        due_at: Timestamp,
+    },
+    Delivered,
+    /// All attempts of its round failed.
+    Exhausted,
+    /// The endpoint is disabled.
+    Held,
+    /// The endpoint is gone.
+    Cancelled,
+}
+
+/// What an attempt is made for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trigger {
+    Scheduled,
+    Manual,
+    Recover,
+}
+
+/// How the last attempt went.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastAttempt {
+    pub at: Timestamp,
+    pub outcome: String,
+    pub status: Option<u16>,
+    pub elapsed_ms: u64,
+}
+
+/// Which of an endpoint's deliveries to list, those of the newest events first.
+#[derive(Debug, Clone)]
+pub struct DeliveryQuery {
+    /// Only those of events older than this one.
+    pub after: Option<EventId>,
+    pub limit: usize,
+}
+
+/// One page of deliveries.
+#[derive(Debug, Clone)]
+pub struct DeliveryPage {
+    pub deliveries: Vec<Delivery>,
+    /// `None`: there is no more.
+    pub next: Option<EventId>,
+}
+
+/// Why a delivery was not requeued.
+#[derive(Debug, thiserror::Error)]
+pub enum RequeueError {
+    #[error("a delivery is attempted at most {ATTEMPTS_MAX} times")]
+    TooManyAttempts,
+    /// It was attempted or requeued since it was read.
+    #[error("the delivery was changed meanwhile")]
+    ConditionFailed,
+    #[error(transparent)]
+    Store(#[from] Error),
+}
+
+impl DeliveryState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending { .. } => "pending",
+            Self::Delivered => "delivered",
+            Self::Exhausted => "exhausted",
+            Self::Held => "held",
+            Self::Cancelled => "cancelled",
+        }
+    }
+
+    fn read(stored: &Stored<'_>) -> Result<Self, Error> {
+        Ok(match stored.text(STATE)?.as_str() {
+            "pending" => {
+                let claim = Claim::of_item(stored)?.and_then(|claim| claim.until());
+                Self::Pending { due_at: claim.ok_or_else(|| stored.corrupt(INDEX_SK, "is no place of work"))? }
+            }
+            "delivered" => Self::Delivered,
+            "exhausted" => Self::Exhausted,
+            "held" => Self::Held,
+            "cancelled" => Self::Cancelled,
+            other => return Err(stored.corrupt(STATE, &format!("`{other}` is unknown"))),
+        })
+    }
+}
+
+impl Trigger {
+    const ALL: [Self; 3] = [Self::Scheduled, Self::Manual, Self::Recover];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::Manual => "manual",
+            Self::Recover => "recover",
+        }
+    }
+
+    pub(crate) fn read(stored: &Stored<'_>, name: &str) -> Result<Self, Error> {
+        let text = stored.text(name)?;
+        let found = Self::ALL.into_iter().find(|trigger| trigger.as_str() == text);
+        found.ok_or_else(|| stored.corrupt(name, &format!("`{text}` is unknown")))
+    }
+}
+
+impl Delivery {
+    /// A new delivery's item, due at once.
+    pub(crate) fn item(tenant: &Tenant, event: &Event, endpoint: &EndpointId, now: Timestamp) -> Item {
+        let id = DeliveryId { event: event.id.clone(), endpoint: endpoint.clone() };
+        let mut item = item_of(
+            &key::delivery(tenant.id(), &id),
+            [
+                (EVENT, s(event.key.encoded())),
+                (EVENT_TYPE, s(&event.event_type)),
+                (STATE, s("pending")),
+                (TRIGGER, s(Trigger::Scheduled.as_str())),
+                (CREATED_AT, s(now.to_string())),
+                (EXPIRES_AT, n((now + RETENTION).as_second())),
+            ],
+        );
+        in_index(&mut item, Slot::of_endpoint(endpoint), place(&id, now));
+        item
+    }
+
+    fn read(stored: &Stored<'_>) -> Result<Self, Error> {
+        let key = Key { pk: stored.text(PK)?, sk: stored.text(SK)? };
+        let last_at = stored.optional_moment(LAST_AT)?;
+        let last = last_at.map(|at| {
+            Ok::<_, Error>(LastAttempt {
+                at,
+                outcome: stored.text(LAST_OUTCOME)?,
+                status: stored.number(LAST_STATUS)?,
+                elapsed_ms: stored.number(LAST_ELAPSED)?.unwrap_or_default(),
+            })
+        });
+        Ok(Self {
+            id: key::parse_delivery(&key).ok_or_else(|| stored.corrupt(SK, "is no key of a delivery"))?,
+            event: EventKey::decoded(&stored.text(EVENT)?).ok_or_else(|| stored.corrupt(EVENT, "names no event"))?,
+            event_type: stored.text(EVENT_TYPE)?,
+            state: DeliveryState::read(stored)?,
+            attempts: stored.number(ATTEMPTS)?.unwrap_or_default(),
+            round_began: stored.number(ROUND_BEGAN)?.unwrap_or_default(),
+            trigger: Trigger::read(stored, TRIGGER)?,
+            created_at: stored.moment(CREATED_AT)?,
+            last: last.transpose()?,
+        })
+    }
+}
+
+/// Where the index has a delivery that is due.
+fn place(id: &DeliveryId, at: Timestamp) -> String {
+    key::due_place(id.endpoint.as_str(), at, id.event.as_str())
+}
+
+impl Store {
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn delivery(&self, tenant: &Tenant, id: &DeliveryId) -> Result<Option<Delivery>, Error> {
+        let item = self.get(&key::delivery(tenant.id(), id)).await?;
+        item.map(|item| Delivery::read(&Stored(&item))).transpose()
+    }
+
+    /// One page of an endpoint's deliveries. It is empty only if there is no more.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn deliveries(&self, tenant: &Tenant, endpoint: &EndpointId, query: &DeliveryQuery) -> Result<DeliveryPage, Error> {
+        let pk = key::deliveries(tenant.id(), endpoint);
+        let after = query.after.as_ref().map(EventId::as_str);
+        let found = self.stretch(&Stretch { pk: &pk, prefix: "", after, order: Order::Falling, limit: query.limit }).await?;
+        let deliveries = found.items.iter().map(|item| Delivery::read(&Stored(item))).collect::<Result<Vec<_>, _>>()?;
+        let next = deliveries.last().filter(|_| found.more).map(|delivery| delivery.id.event.clone());
+        Ok(DeliveryPage { deliveries, next })
+    }
+
+    /// Claims a delivery; `None`: it is another's, or done.
+    ///
+    /// # Errors
+    /// When DynamoDB cannot be asked.
+    pub async fn claim_delivery(&self, due: &Due, until: Timestamp) -> Result<Option<Claimed<Delivery>>, Error> {
+        self.claim(due, until, Delivery::read).await
+    }
+
+    /// Has a delivery attempted at once, whatever its state, in a round of its own, if it is still as it was read. One that is under
+    /// way is attempted again, and how the attempt under way ends is not recorded.
+    ///
+    /// # Errors
+    /// See [`RequeueError`].
+    pub async fn requeue(
+        &self,
+        tenant: &Tenant,
+        read: &Delivery,
+        trigger: Trigger,
+        now: Timestamp,
+    ) -> Result<Delivery, RequeueError> {
+        if read.attempts >= ATTEMPTS_MAX {
+            return Err(RequeueError::TooManyAttempts);
+        }
+        let edit = Edit::of(&key::delivery(tenant.id(), &read.id)).only_if(STATE, s(read.state.as_str()));
+        let edit = match read.state {
+            DeliveryState::Pending { due_at } => edit.only_if(INDEX_SK, s(place(&read.id, due_at))),
+            _ => edit,
+        };
+        let slot = Slot::of_endpoint(&read.id.endpoint);
+        let edit = edit.set(INDEX_PK, s(key::due(slot))).set(INDEX_SK, s(place(&read.id, now)));
+        let edit = edit.set(STATE, s("pending")).set(TRIGGER, s(trigger.as_str())).set(ROUND_BEGAN, n(read.attempts));
+        match self.edit(edit.set(EXPIRES_AT, n((now + RETENTION).as_second()))).await {
+            Ok(item) => Ok(Delivery::read(&Stored(&item))?),
+            Err(Error::ConditionFailed) => Err(RequeueError::ConditionFailed),
+            Err(error) => Err(error.into()),
+        }
+    }
+}

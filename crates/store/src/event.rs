@@ -1,0 +1,258 @@
+//! Events: what is announced, as the bytes that are sent, and whether it has been fanned out.
+
+use aws_sdk_dynamodb::primitives::Blob;
+use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::{SignedDuration, Timestamp};
+use tidemark_domain::{AlertId, EndpointId, EventId, TenantId};
+
+use crate::due::{Claim, Claimed, Due, Slot, in_index};
+use crate::edit::Edit;
+use crate::error::Error;
+use crate::item::{Item, Stored, item_of, n, s};
+use crate::key::{self, EVENT_LEAD, EXPIRES_AT, Key, PK, SK};
+use crate::read::{Order, Stretch};
+use crate::{Store, Tenant};
+
+const ID: &str = "id";
+const TYPE: &str = "type";
+const BODY: &str = "body";
+const AT: &str = "at";
+pub(crate) const STATE: &str = "state";
+const HELD_STREAM: &str = "held_stream";
+const HELD_SINCE: &str = "held_since";
+
+/// How long an event is kept, from its own time.
+const RETENTION: SignedDuration = SignedDuration::from_hours(400 * 24);
+/// Events of one alert that are looked at in one go for those that were not fanned out. There is hardly ever more than one.
+const UNSETTLED_MAX: usize = 50;
+
+/// Names an event within a tenant.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum EventKey {
+    /// An alert's, by its sequence number.
+    Alert { alert: AlertId, sequence: u32 },
+    /// One about an endpoint, to the tenant's others.
+    Endpoint { endpoint: EndpointId, id: EventId },
+}
+
+/// How far an event is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EventState {
+    /// To be fanned out.
+    Pending,
+    /// Old news, to be fanned out when the stream has caught up.
+    Held(Hold),
+    /// Fanned out.
+    Done,
+    /// Will not be: a later event of its episode tells all.
+    Skipped,
+}
+
+/// Until when an event is held: until the watermark of `stream` has passed `since`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hold {
+    /// The stream's ARN.
+    pub stream: String,
+    /// When it was written, by the wall clock.
+    pub since: Timestamp,
+}
+
+/// An event as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Event {
+    pub key: EventKey,
+    pub id: EventId,
+    /// As it is in the body: `inventory.alert.fired`.
+    pub event_type: String,
+    /// Sent as it is, byte for byte.
+    pub body: Vec<u8>,
+    /// When it happened.
+    pub at: Timestamp,
+    pub state: EventState,
+}
+
+/// An event to be written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EventWrite {
+    pub tenant: TenantId,
+    pub key: EventKey,
+    pub id: EventId,
+    pub event_type: String,
+    pub body: Vec<u8>,
+    pub at: Timestamp,
+    /// When a dispatcher is to look at it first: at once, or when a held one may be let go.
+    pub due_at: Timestamp,
+    pub hold: Option<Hold>,
+}
+
+/// One page of an alert's events.
+#[derive(Debug, Clone)]
+pub struct EventPage {
+    pub events: Vec<Event>,
+    /// There are earlier ones.
+    pub more: bool,
+}
+
+impl EventKey {
+    /// The key as an attribute of a delivery.
+    pub(crate) fn encoded(&self) -> String {
+        match self {
+            Self::Alert { alert, sequence } => format!("{alert}#{sequence}"),
+            Self::Endpoint { endpoint, id } => format!("{endpoint}#{id}"),
+        }
+    }
+
+    pub(crate) fn decoded(text: &str) -> Option<Self> {
+        let (of, which) = text.split_once('#')?;
+        if let Ok(alert) = AlertId::new(of) {
+            return Some(Self::Alert { alert, sequence: which.parse().ok()? });
+        }
+        Some(Self::Endpoint { endpoint: EndpointId::new(of).ok()?, id: EventId::new(which).ok()? })
+    }
+}
+
+impl EventState {
+    pub fn is_settled(&self) -> bool {
+        matches!(self, Self::Done | Self::Skipped)
+    }
+
+    pub(crate) fn as_str(&self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Held(_) => "held",
+            Self::Done => "done",
+            Self::Skipped => "skipped",
+        }
+    }
+
+    fn read(stored: &Stored<'_>) -> Result<Self, Error> {
+        Ok(match stored.text(STATE)?.as_str() {
+            "pending" => Self::Pending,
+            "held" => Self::Held(Hold { stream: stored.text(HELD_STREAM)?, since: stored.moment(HELD_SINCE)? }),
+            "done" => Self::Done,
+            "skipped" => Self::Skipped,
+            other => return Err(stored.corrupt(STATE, &format!("`{other}` is unknown"))),
+        })
+    }
+}
+
+impl EventWrite {
+    pub(crate) fn item(&self) -> Item {
+        let state = self.hold.clone().map_or(EventState::Pending, EventState::Held);
+        let key = key::event(&self.tenant, &self.key);
+        let mut item = item_of(
+            &key,
+            [
+                (ID, s(self.id.as_str())),
+                (TYPE, s(&self.event_type)),
+                (BODY, AttributeValue::B(Blob::new(self.body.clone()))),
+                (AT, s(self.at.to_string())),
+                (STATE, s(state.as_str())),
+                (EXPIRES_AT, n(self.at.as_second() + RETENTION.as_secs())),
+            ],
+        );
+        if let Some(hold) = &self.hold {
+            item.insert(HELD_STREAM.to_owned(), s(&hold.stream));
+            item.insert(HELD_SINCE.to_owned(), s(hold.since.to_string()));
+        }
+        let rest = self.key.encoded();
+        in_index(&mut item, Slot::of_event(&self.key), key::due_place(EVENT_LEAD, self.due_at, &rest));
+        item
+    }
+}
+
+impl Event {
+    pub(crate) fn read(stored: &Stored<'_>) -> Result<Self, Error> {
+        let key = Key { pk: stored.text(PK)?, sk: stored.text(SK)? };
+        Ok(Self {
+            key: key::parse_event(&key).ok_or_else(|| stored.corrupt(SK, "is no key of an event"))?,
+            id: stored.parsed(ID)?,
+            event_type: stored.text(TYPE)?,
+            body: stored.bytes(BODY).ok_or_else(|| stored.corrupt(BODY, "is missing"))?.to_vec(),
+            at: stored.moment(AT)?,
+            state: EventState::read(stored)?,
+        })
+    }
+}
+
+impl Store {
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn event(&self, tenant: &Tenant, key: &EventKey) -> Result<Option<Event>, Error> {
+        let item = self.get(&key::event(tenant.id(), key)).await?;
+        item.map(|item| Event::read(&Stored(&item))).transpose()
+    }
+
+    /// Events of an alert, latest first: those before a sequence number, or the last ones.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn alert_events(
+        &self,
+        tenant: &Tenant,
+        alert: &AlertId,
+        before: Option<u32>,
+        limit: usize,
+    ) -> Result<EventPage, Error> {
+        let pk = key::alert_events(tenant.id(), alert);
+        let after = before.map(key::alert_event_sort_key);
+        let wanted = Stretch { pk: &pk, prefix: "", after: after.as_deref(), order: Order::Falling, limit };
+        let found = self.stretch(&wanted).await?;
+        let events = found.items.iter().map(|item| Event::read(&Stored(item))).collect::<Result<_, _>>()?;
+        Ok(EventPage { events, more: found.more })
+    }
+
+    /// Claims an event; `None`: it is another's, or done.
+    ///
+    /// # Errors
+    /// When DynamoDB cannot be asked.
+    pub async fn claim_event(&self, due: &Due, until: Timestamp) -> Result<Option<Claimed<Event>>, Error> {
+        self.claim(due, until, Event::read).await
+    }
+
+    /// The events of an alert before a sequence number that are neither fanned out nor skipped, earliest first. They need not be
+    /// claimed to be settled: whoever is first wins, for each is settled only as it was read here.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn unsettled_events(&self, tenant: &Tenant, alert: &AlertId, before: u32) -> Result<Vec<Claimed<Event>>, Error> {
+        let pk = key::alert_events(tenant.id(), alert);
+        let mut after = Some(key::alert_event_sort_key(before));
+        let mut unsettled = Vec::new();
+        loop {
+            let wanted = Stretch { pk: &pk, prefix: "", after: after.as_deref(), order: Order::Falling, limit: UNSETTLED_MAX };
+            let found = self.stretch(&wanted).await?;
+            for item in &found.items {
+                let stored = Stored(item);
+                // They are settled in order, so before one that is settled all are.
+                let Some(claim) = Claim::of_item(&stored)? else {
+                    unsettled.reverse();
+                    return Ok(unsettled);
+                };
+                unsettled.push(Claimed { tenant: tenant.clone(), value: Event::read(&stored)?, claim });
+            }
+            after = found.items.last().filter(|_| found.more).map(|item| Stored(item).text(SK)).transpose()?;
+            if after.is_none() {
+                unsettled.reverse();
+                return Ok(unsettled);
+            }
+        }
+    }
+
+    /// Lets an event go without fanning it out. False: another settled or claimed it first.
+    ///
+    /// # Errors
+    /// When DynamoDB cannot be asked.
+    pub async fn skip_event(&self, event: &Claimed<Event>) -> Result<bool, Error> {
+        match self.edit(settle(event, &EventState::Skipped)).await {
+            Ok(_) => Ok(true),
+            Err(Error::ConditionFailed) => Ok(false),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Ends an event's being due, on condition that it is as it was read.
+pub(crate) fn settle(event: &Claimed<Event>, state: &EventState) -> Edit {
+    event.claim.end().set(STATE, s(state.as_str()))
+}

@@ -1,0 +1,55 @@
+//! Fanning out: one event becomes a delivery for each endpoint, and is done, in one transaction.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+use jiff::Timestamp;
+use tidemark_domain::EndpointId;
+
+use crate::Store;
+use crate::alert::NOTIFIED;
+use crate::delivery::Delivery;
+use crate::due::Claimed;
+use crate::edit::Edit;
+use crate::endpoint::ENDPOINTS_MAX;
+use crate::error::Error;
+use crate::event::{Event, EventKey, EventState, settle};
+use crate::key;
+use crate::transact::NotMade;
+
+/// How often a fan-out is sent: once more without what is there already, and once more for what came meanwhile.
+const ATTEMPTS_MAX: usize = 3;
+
+impl Store {
+    /// Makes an event's deliveries, due now, and notes with its alert who has one. An endpoint that has its delivery already keeps
+    /// it. False: the claim is lost, and nothing was made.
+    ///
+    /// # Errors
+    /// [`Error::Refused`] for more than [`ENDPOINTS_MAX`] endpoints, and when DynamoDB cannot be asked.
+    pub async fn fan_out(&self, event: &Claimed<Event>, endpoints: &[EndpointId], now: Timestamp) -> Result<bool, Error> {
+        if endpoints.len() > ENDPOINTS_MAX {
+            return Err(Error::Refused(format!("an event for {} endpoints", endpoints.len())));
+        }
+        let mut items = vec![settle(event, &EventState::Done).within(&self.tables.data)];
+        if let (EventKey::Alert { alert, .. }, false) = (&event.value.key, endpoints.is_empty()) {
+            let notified = AttributeValue::Ss(endpoints.iter().map(|endpoint| endpoint.to_string()).collect());
+            let edit = Edit::of(&key::alert(event.tenant.id(), alert)).add(NOTIFIED, notified).only_if_there();
+            items.push(edit.within(&self.tables.data));
+        }
+        items.extend(endpoints.iter().map(|endpoint| self.put_new(Delivery::item(&event.tenant, &event.value, endpoint, now))));
+        for _ in 0..ATTEMPTS_MAX {
+            match self.transact(items.clone()).await {
+                Ok(()) => return Ok(true),
+                Err(NotMade::Failed(error)) => return Err(error),
+                Err(NotMade::Refused(refused)) if refused.contains(&0) => return Ok(false),
+                // A delivery that is there, or an alert that has expired: the rest goes without.
+                Err(NotMade::Refused(refused)) => {
+                    let mut index = 0;
+                    items.retain(|_| {
+                        index += 1;
+                        !refused.contains(&(index - 1))
+                    });
+                }
+            }
+        }
+        Err(Error::ConditionFailed)
+    }
+}

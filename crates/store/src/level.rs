@@ -1,0 +1,250 @@
+//! Levels: what is in stock, and how it stands with its alert. One row each, guarded by one version. ALERTS §1.
+//!
+//! Whoever changes a row, its alert or both (a commit, a rule's job, somebody who acknowledges) does so in one transaction that finds
+//! the row's version as it was read. So all that is decided about a row is decided one after the other.
+
+use std::collections::{BTreeMap, HashMap};
+
+use aws_sdk_dynamodb::types::TransactWriteItem;
+use jiff::Timestamp;
+use tidemark_domain::{Decimal, InventoryName, Level, LevelKey, Standing};
+
+use crate::error::Error;
+use crate::item::{Item, Stored, item_of, json, n, s};
+use crate::key::{self, INDEX_PK, INDEX_SK, Key, PK, SK};
+use crate::read::{IndexStretch, Order, Stretch};
+use crate::{Store, Tenant};
+
+const ON_HAND: &str = "on_hand";
+const COMMITTED: &str = "committed";
+const INCOMING: &str = "incoming";
+const REORDER_POINT: &str = "reorder_point";
+const STANDING: &str = "standing";
+const UPDATED_AT: &str = "updated_at";
+const VERSION: &str = "version";
+
+/// Most bytes of what an item's sort keys can begin with (AWS: quotas).
+const PREFIX_BYTES_MAX: usize = 1024;
+
+/// A level as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LevelRow {
+    pub level: Level,
+    pub standing: Standing,
+    /// When the image it is made from was written.
+    pub updated_at: Timestamp,
+    /// See [`LevelRow::version_after`].
+    pub version: u64,
+}
+
+/// What becomes of a level's row, if it is still as it was seen.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LevelWrite {
+    pub key: LevelKey,
+    /// The version that was read; `None`: there was no row.
+    pub seen: Option<u64>,
+    /// `None`: the row goes.
+    pub row: Option<LevelRow>,
+}
+
+/// Which levels of an inventory to list, and in which order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LevelsBy {
+    /// All, by item and location, as their keys sort.
+    Key,
+    /// All, least first. The order lags behind the values a little, so that a level that changes meanwhile may be met twice or not.
+    Available,
+    /// All locations of one item.
+    Item(String),
+}
+
+/// One page of levels.
+#[derive(Debug, Clone)]
+pub struct LevelQuery {
+    pub by: LevelsBy,
+    /// From a page of the same list.
+    pub after: Option<LevelCursor>,
+    pub limit: usize,
+}
+
+/// A place in a list of levels. Its text is to be sealed before a client sees it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LevelCursor(String);
+
+#[derive(Debug, Clone)]
+pub struct LevelPage {
+    pub rows: Vec<(LevelKey, LevelRow)>,
+    /// The place of each row, for a list that goes on after one in the middle of the page.
+    pub places: Vec<LevelCursor>,
+    /// `None`: there is no more.
+    pub next: Option<LevelCursor>,
+}
+
+impl LevelRow {
+    /// The version of the row that follows. The first is the millisecond it is made: a row that went and came again never has a
+    /// version it had before.
+    pub fn version_after(seen: Option<u64>, now: Timestamp) -> u64 {
+        seen.map_or_else(|| u64::try_from(now.as_millisecond()).unwrap_or_default(), |version| version + 1)
+    }
+
+    fn read(stored: &Stored<'_>) -> Result<Self, Error> {
+        let quantity = |name: &str| stored.number::<Decimal>(name);
+        let needed = |name: &str| quantity(name)?.ok_or_else(|| stored.corrupt(name, "is missing"));
+        Ok(Self {
+            level: Level {
+                on_hand: needed(ON_HAND)?,
+                committed: needed(COMMITTED)?,
+                incoming: needed(INCOMING)?,
+                reorder_point: quantity(REORDER_POINT)?,
+            },
+            standing: stored.json(STANDING)?,
+            updated_at: stored.moment(UPDATED_AT)?,
+            version: stored.number(VERSION)?.ok_or_else(|| stored.corrupt(VERSION, "is missing"))?,
+        })
+    }
+
+    fn item(&self, of: &LevelKey) -> Item {
+        let key = key::level(of);
+        let mut item = item_of(
+            &key,
+            [
+                (ON_HAND, n(&self.level.on_hand)),
+                (COMMITTED, n(&self.level.committed)),
+                (INCOMING, n(&self.level.incoming)),
+                (STANDING, json(&self.standing)),
+                (UPDATED_AT, s(self.updated_at.to_string())),
+                (VERSION, n(self.version)),
+                (INDEX_PK, s(&key.pk)),
+                (INDEX_SK, s(key::level_order(&self.level.available(), &key.sk))),
+            ],
+        );
+        if let Some(point) = &self.level.reorder_point {
+            item.insert(REORDER_POINT.to_owned(), n(point));
+        }
+        item
+    }
+}
+
+impl LevelWrite {
+    /// False: there was no row, and there shall be none.
+    pub(crate) fn writes(&self) -> bool {
+        self.row.is_some() || self.seen.is_some()
+    }
+
+    pub(crate) fn within(&self, store: &Store) -> Option<TransactWriteItem> {
+        match (&self.row, self.seen) {
+            (Some(row), Some(seen)) => Some(store.put_over(row.item(&self.key), VERSION, n(seen))),
+            (Some(row), None) => Some(store.put_new(row.item(&self.key))),
+            (None, Some(seen)) => Some(store.delete(&key::level(&self.key), VERSION, n(seen))),
+            (None, None) => None,
+        }
+    }
+}
+
+impl LevelCursor {
+    /// The cursor with this text.
+    pub fn of_text(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Behind an entry of the index: its keys follow from its place.
+    fn index_entry(&self, pk: &str) -> Option<Item> {
+        let (_, sk) = self.0.split_once('#')?;
+        Some(Item::from([(PK, pk), (SK, sk), (INDEX_PK, pk), (INDEX_SK, &self.0)].map(|(name, key)| (name.to_owned(), s(key)))))
+    }
+}
+
+impl Store {
+    /// The rows of these levels, as far as they are there. A commit's levels are of many tenants, each taken from an image; whoever
+    /// has a credential's tenant uses [`Store::level`].
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn level_rows(&self, keys: &[LevelKey]) -> Result<HashMap<LevelKey, LevelRow>, Error> {
+        let mut wanted: BTreeMap<Key, &LevelKey> = keys.iter().map(|key| (key::level(key), key)).collect();
+        let found = self.get_all(&wanted.keys().cloned().collect::<Vec<_>>()).await?;
+        let mut rows = HashMap::with_capacity(found.len());
+        for (key, item) in &found {
+            if let Some(level) = wanted.remove(key) {
+                rows.insert(level.clone(), LevelRow::read(&Stored(item))?);
+            }
+        }
+        Ok(rows)
+    }
+
+    /// The row of one level of a tenant; `None` also for another tenant's.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn level(&self, tenant: &Tenant, key: &LevelKey) -> Result<Option<LevelRow>, Error> {
+        if key.tenant != *tenant.id() {
+            return Ok(None);
+        }
+        let item = self.get(&key::level(key)).await?;
+        item.map(|item| LevelRow::read(&Stored(&item))).transpose()
+    }
+
+    /// One page of an inventory's levels, each read consistently. It is empty only if there is no more.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn levels(&self, tenant: &Tenant, inventory: &InventoryName, query: &LevelQuery) -> Result<LevelPage, Error> {
+        let pk = key::levels(tenant.id(), inventory);
+        let prefix = match &query.by {
+            LevelsBy::Key => String::new(),
+            LevelsBy::Item(item) => key::item_prefix(item),
+            LevelsBy::Available => return self.levels_by_available(tenant, inventory, query).await,
+        };
+        if prefix.len() > PREFIX_BYTES_MAX {
+            return Ok(LevelPage { rows: Vec::new(), places: Vec::new(), next: None });
+        }
+        let after = query.after.as_ref().map(LevelCursor::as_str);
+        let wanted = Stretch { pk: &pk, prefix: &prefix, after, order: Order::Rising, limit: query.limit };
+        let found = self.stretch(&wanted).await?;
+        let row = |item: &Item| {
+            let stored = Stored(item);
+            Ok((level_key(tenant, inventory, &stored)?, LevelRow::read(&stored)?))
+        };
+        let rows = found.items.iter().map(row).collect::<Result<Vec<_>, Error>>()?;
+        let places = found.items.iter().map(|item| Stored(item).text(SK).map(LevelCursor)).collect::<Result<Vec<_>, _>>()?;
+        let next = places.last().filter(|_| found.more).cloned();
+        Ok(LevelPage { rows, places, next })
+    }
+
+    async fn levels_by_available(
+        &self,
+        tenant: &Tenant,
+        inventory: &InventoryName,
+        query: &LevelQuery,
+    ) -> Result<LevelPage, Error> {
+        let pk = key::levels(tenant.id(), inventory);
+        let mut next = query.after.clone();
+        loop {
+            let after = next.as_ref().and_then(|cursor| cursor.index_entry(&pk));
+            let wanted = IndexStretch { pk: &pk, above: None, after, order: Order::Rising, limit: query.limit };
+            let found = self.index_stretch(wanted).await?;
+            let key = |item: &Item| level_key(tenant, inventory, &Stored(item));
+            let keys = found.items.iter().map(key).collect::<Result<Vec<_>, _>>()?;
+            let mut read = self.level_rows(&keys).await?;
+            // A row may be gone since the index had it.
+            let place = |item: &Item| Stored(item).text(INDEX_SK).map(LevelCursor);
+            let placed = found.items.iter().map(place).collect::<Result<Vec<_>, _>>()?;
+            next = placed.last().filter(|_| found.more).cloned();
+            let there = keys.into_iter().zip(placed).filter_map(|(key, place)| Some(((key.clone(), read.remove(&key)?), place)));
+            let (rows, places): (Vec<_>, Vec<_>) = there.unzip();
+            if !rows.is_empty() || next.is_none() {
+                return Ok(LevelPage { rows, places, next });
+            }
+        }
+    }
+}
+
+fn level_key(tenant: &Tenant, inventory: &InventoryName, stored: &Stored<'_>) -> Result<LevelKey, Error> {
+    let sk = stored.text(SK)?;
+    let (item, location) = key::parse_level_sort_key(&sk).ok_or_else(|| stored.corrupt(SK, "is no key of a level"))?;
+    Ok(LevelKey { tenant: tenant.id().clone(), inventory: inventory.clone(), item, location })
+}

@@ -1,0 +1,222 @@
+//! `/v1/webhook-endpoints`: where a tenant wants its events sent. ALERTS §4.
+
+pub(crate) mod call;
+mod entry;
+mod form;
+pub(crate) mod secret;
+pub(crate) mod switch;
+
+use axum::Json;
+use axum::extract::{Path, RawQuery, State};
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use tidemark_domain::EndpointId;
+use tidemark_store::{ENDPOINTS_MAX, Endpoint, EndpointError, EndpointState, ulid};
+use tidemark_webhooks::secret::Secret;
+use utoipa::ToSchema;
+
+use crate::auth::{Caller, scope};
+use crate::body::{Body, merge};
+use crate::etag::{self, IfMatch};
+use crate::page::{List, Page, PageRequest};
+use crate::params::{NoParameters, Params};
+use crate::problem::{ApiError, NotFound, Preconditioned, Unavailable, Unprocessable, WithBody};
+use crate::state::{ApiState, CHANGE_ATTEMPTS_MAX};
+
+use entry::WebhookEndpoint;
+use form::{EndpointForm, EndpointPatch};
+use secret::SecretShown;
+
+/// A page of endpoints, oldest first.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"data": [form::example()], "page": {"next_cursor": null}}))]
+pub(crate) struct WebhookEndpointList {
+    pub data: Vec<WebhookEndpoint>,
+    pub page: Page,
+}
+
+/// Lists the endpoints.
+#[utoipa::path(
+    get, path = "/v1/webhook-endpoints", operation_id = "list_webhook_endpoints", tag = "webhooks",
+    security(("api_key" = ["webhooks:write"])),
+    params(
+        ("limit" = Option<u32>, Query, description = "Entries of a page, 1 to 200; 50 unless given.", minimum = 1, maximum = 200),
+        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
+    ),
+    responses((status = 200, description = "A page of endpoints, oldest first.", body = WebhookEndpointList), ApiError),
+)]
+pub(crate) async fn list_webhook_endpoints(
+    caller: Caller<scope::WebhooksWrite>,
+    State(state): State<ApiState>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<WebhookEndpointList>, ApiError> {
+    let list = List { name: "webhook_endpoints", within: "", tenant: caller.tenant.id(), keys: &state.keys };
+    let mut params = Params::parse(query.as_deref());
+    let request = PageRequest::take(&mut params, list);
+    let request = params.finish(&["limit", "cursor"], || request)?;
+    let (now, endpoints) = (state.now(), state.store.endpoints(&caller.tenant).await.map_err(ApiError::of_store)?);
+    let mut left =
+        endpoints.into_iter().filter(|endpoint| request.after.as_deref().is_none_or(|after| endpoint.id.as_str() > after));
+    let data: Vec<_> = left.by_ref().take(request.limit).map(|endpoint| WebhookEndpoint::of(endpoint, now)).collect();
+    let last = data.last().filter(|_| left.next().is_some()).map(|endpoint| endpoint.id.as_str());
+    Ok(Json(WebhookEndpointList { page: list.page(&request, last), data }))
+}
+
+/// Makes an endpoint. Its secret is in this answer, and never again.
+///
+/// The host of the URL is looked up, and every address it has must be on the public internet.
+#[utoipa::path(
+    post, path = "/v1/webhook-endpoints", operation_id = "create_webhook_endpoint", tag = "webhooks",
+    security(("api_key" = ["webhooks:write"])),
+    request_body = EndpointForm,
+    responses(
+        (status = 201, description = "The endpoint, with its secret.", body = SecretShown,
+         headers(
+             ("ETag" = String, description = "Its version, for `If-Match`."),
+             ("Location" = String, description = "Its address."),
+         )),
+        WithBody, Unprocessable, ApiError,
+    ),
+)]
+pub(crate) async fn create_webhook_endpoint(
+    caller: Caller<scope::WebhooksWrite>,
+    State(state): State<ApiState>,
+    _: NoParameters,
+    Body(body): Body,
+) -> Result<Response, ApiError> {
+    let (now, tenant) = (state.now(), &caller.tenant);
+    let EndpointForm { url, event_types, description, headers } = EndpointForm::read(body, None, &state.webhooks).await?;
+    let id = EndpointId::from_ulid_text(&ulid(now, rand::random())).expect("a ULID's text");
+    let secret = Secret::generate();
+    let endpoint = Endpoint {
+        secret: state.webhooks.seal(&secret, tenant, &id),
+        id,
+        url,
+        event_types,
+        description,
+        headers,
+        state: EndpointState::Enabled,
+        previous_secret: None,
+        health: None,
+        created_at: now,
+        updated_at: now,
+        version: 1,
+    };
+    state.store.create_endpoint(tenant, &endpoint).await.map_err(of_endpoint_error)?;
+    let location = HeaderValue::from_str(&format!("/v1/webhook-endpoints/{}", endpoint.id)).expect("an id is plain ASCII");
+    let tag = etag::of(endpoint.version);
+    Ok((StatusCode::CREATED, tag, [(header::LOCATION, location)], secret::shown(endpoint, &secret, now)).into_response())
+}
+
+/// One endpoint.
+#[utoipa::path(
+    get, path = "/v1/webhook-endpoints/{id}", operation_id = "get_webhook_endpoint", tag = "webhooks",
+    security(("api_key" = ["webhooks:write"])),
+    params(("id" = String, Path, description = "The endpoint's id.", example = "ep_01ARZ3NDEKTSV4RRFFQ69G5FAY")),
+    responses(
+        (status = 200, description = "The endpoint.", body = WebhookEndpoint,
+         headers(("ETag" = String, description = "Its version, for `If-Match`."))),
+        NotFound, ApiError,
+    ),
+)]
+pub(crate) async fn get_webhook_endpoint(
+    caller: Caller<scope::WebhooksWrite>,
+    State(state): State<ApiState>,
+    _: NoParameters,
+    Path(id): Path<String>,
+) -> Result<Response, ApiError> {
+    Ok(WebhookEndpoint::respond(find(&state, &caller, &id).await?, state.now()))
+}
+
+/// Changes an endpoint: what the body names is changed, what it does not is kept, and null is as if never given (RFC 7396).
+///
+/// The secret stays the same, also for another URL. Events on their way are sent to where the endpoint is then.
+#[utoipa::path(
+    patch, path = "/v1/webhook-endpoints/{id}", operation_id = "update_webhook_endpoint", tag = "webhooks",
+    security(("api_key" = ["webhooks:write"])),
+    params(
+        ("id" = String, Path, description = "The endpoint's id.", example = "ep_01ARZ3NDEKTSV4RRFFQ69G5FAY"),
+        ("If-Match" = Option<String>, Header, description = "Change it only if its ETag is still this."),
+    ),
+    request_body(content((EndpointPatch = "application/merge-patch+json"), (EndpointPatch = "application/json"))),
+    responses(
+        (status = 200, description = "The endpoint as it is now.", body = WebhookEndpoint,
+         headers(("ETag" = String, description = "Its version, for `If-Match`."))),
+        NotFound, WithBody, Preconditioned, Unprocessable, ApiError,
+    ),
+)]
+pub(crate) async fn update_webhook_endpoint(
+    caller: Caller<scope::WebhooksWrite>,
+    State(state): State<ApiState>,
+    _: NoParameters,
+    if_match: IfMatch,
+    Path(id): Path<String>,
+    Body(patch): Body,
+) -> Result<Response, ApiError> {
+    let now = state.now();
+    let patch = form::in_lower_case(patch);
+    for _ in 0..CHANGE_ATTEMPTS_MAX {
+        let read = find(&state, &caller, &id).await?;
+        if_match.admit(read.version)?;
+        let mut body = form::writable(&read);
+        merge(&mut body, patch.clone());
+        let form = EndpointForm::read(body, Some(&read.url), &state.webhooks).await?;
+        let to = form.over(&read);
+        if to == read {
+            return Ok(WebhookEndpoint::respond(read, now));
+        }
+        match state.store.update_endpoint(&caller.tenant, &read, Endpoint { updated_at: now, ..to }).await {
+            Ok(endpoint) => return Ok(WebhookEndpoint::respond(endpoint, now)),
+            Err(EndpointError::ConditionFailed) => {}
+            Err(error) => return Err(of_endpoint_error(error)),
+        }
+    }
+    Err(ApiError::Unavailable(Unavailable::Contended))
+}
+
+/// Deletes an endpoint. What is on its way to it is not sent any more.
+#[utoipa::path(
+    delete, path = "/v1/webhook-endpoints/{id}", operation_id = "delete_webhook_endpoint", tag = "webhooks",
+    security(("api_key" = ["webhooks:write"])),
+    params(
+        ("id" = String, Path, description = "The endpoint's id.", example = "ep_01ARZ3NDEKTSV4RRFFQ69G5FAY"),
+        ("If-Match" = Option<String>, Header, description = "Delete it only if its ETag is still this."),
+    ),
+    responses((status = 204, description = "It is gone."), NotFound, Preconditioned, ApiError),
+)]
+pub(crate) async fn delete_webhook_endpoint(
+    caller: Caller<scope::WebhooksWrite>,
+    State(state): State<ApiState>,
+    _: NoParameters,
+    if_match: IfMatch,
+    Path(id): Path<String>,
+) -> Result<StatusCode, ApiError> {
+    for _ in 0..CHANGE_ATTEMPTS_MAX {
+        let read = find(&state, &caller, &id).await?;
+        if_match.admit(read.version)?;
+        match state.store.delete_endpoint(&caller.tenant, &read).await {
+            Ok(()) => return Ok(StatusCode::NO_CONTENT),
+            Err(EndpointError::ConditionFailed) => {}
+            Err(error) => return Err(of_endpoint_error(error)),
+        }
+    }
+    Err(ApiError::Unavailable(Unavailable::Contended))
+}
+
+/// A tenant's endpoint, by the id in an address.
+///
+/// # Errors
+/// 404 also for another tenant's.
+pub(super) async fn find<S>(state: &ApiState, caller: &Caller<S>, id: &str) -> Result<Endpoint, ApiError> {
+    let id = EndpointId::new(id).map_err(|_| ApiError::NotFound)?;
+    state.store.endpoint(&caller.tenant, &id).await.map_err(ApiError::of_store)?.ok_or(ApiError::NotFound)
+}
+
+fn of_endpoint_error(error: EndpointError) -> ApiError {
+    match error {
+        EndpointError::Quota => ApiError::Quota { what: "webhook endpoints", max: ENDPOINTS_MAX },
+        EndpointError::ConditionFailed => ApiError::Unavailable(Unavailable::Contended),
+        EndpointError::Store(error) => ApiError::of_store(error),
+    }
+}

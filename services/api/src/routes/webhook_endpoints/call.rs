@@ -1,0 +1,149 @@
+//! `POST /v1/webhook-endpoints/{id}/test` and `/recover`: what is sent because somebody asks for it.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use tidemark_domain::{EventId, JobId};
+use tidemark_store::{Endpoint, JobKind, NewJob, Tenant, ulid};
+use tidemark_webhooks::headers::CustomHeaders;
+use tidemark_webhooks::send::{Attempt, Request, Trigger};
+use tidemark_webhooks::sign::Secrets;
+use utoipa::ToSchema;
+
+use super::find;
+use crate::auth::{Caller, scope};
+use crate::body::{Body, Fields, Object};
+use crate::iso8601;
+use crate::openapi::shapes::AttemptOutcome;
+use crate::params::NoParameters;
+use crate::problem::{ApiError, Code, Conflict, Conflicting, NotFound, Unprocessable, WithBody};
+use crate::state::ApiState;
+use crate::webhooks;
+
+/// How far back a recovery goes: for as long deliveries are held and attempts listed.
+const RECOVERED_FOR: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// What came of a test.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"outcome": "delivered", "status": 204, "latency_ms": 87, "body": "", "webhook_id": "evt_01ARZ3NDEKTSV4RRFFQ69G5FAX"}))]
+pub(crate) struct TestResult {
+    #[schema(value_type = AttemptOutcome)]
+    pub outcome: &'static str,
+    /// Of the answer; null when there was none.
+    #[schema(required)]
+    pub status: Option<u16>,
+    pub latency_ms: u64,
+    /// The beginning of the answer's body, at most 1 KiB.
+    pub body: String,
+    /// What the `webhook-id` was.
+    #[schema(value_type = String)]
+    pub webhook_id: EventId,
+}
+
+/// From when to when.
+#[derive(Debug, ToSchema)]
+#[schema(as = WebhookRecovery, example = json!({"since": "2026-03-29T00:00:00Z", "until": "2026-03-30T00:00:00Z"}))]
+pub(crate) struct Recovery {
+    /// At most 30 days ago.
+    #[schema(value_type = String, format = DateTime)]
+    since: Timestamp,
+    /// Exclusive; now unless given.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    until: Timestamp,
+}
+
+/// Work that is done in the background.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(example = json!({"job_id": "job_01ARZ3NDEKTSV4RRFFQ69G5FAZ"}))]
+pub(crate) struct JobStarted {
+    #[schema(value_type = String)]
+    pub job_id: JobId,
+}
+
+/// Sends a `webhook.ping` now, whatever the endpoint's state, and says what came of it. It is not listed as a delivery.
+#[utoipa::path(
+    post, path = "/v1/webhook-endpoints/{id}/test", operation_id = "test_webhook_endpoint", tag = "webhooks",
+    security(("api_key" = ["webhooks:write"])),
+    params(("id" = String, Path, description = "The endpoint's id.", example = "ep_01ARZ3NDEKTSV4RRFFQ69G5FAY")),
+    responses((status = 200, description = "What came of it, good or bad.", body = TestResult), NotFound, ApiError),
+)]
+pub(crate) async fn test_webhook_endpoint(
+    caller: Caller<scope::WebhooksWrite>,
+    State(state): State<ApiState>,
+    _: NoParameters,
+    Path(id): Path<String>,
+) -> Result<Json<TestResult>, ApiError> {
+    let now = state.now();
+    let endpoint = find(&state, &caller, &id).await?;
+    let webhook_id = EventId::from_ulid_text(&ulid(now, rand::random())).expect("a ULID's text");
+    let request = ping(&state, &caller.tenant, endpoint, &webhook_id, now)?;
+    let Attempt { outcome, status, elapsed, snippet, .. } = state.webhooks.sender.send(&request).await;
+    let latency_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
+    Ok(Json(TestResult { outcome: outcome.as_str(), status, latency_ms, body: snippet, webhook_id }))
+}
+
+fn ping(state: &ApiState, tenant: &Tenant, endpoint: Endpoint, id: &EventId, now: Timestamp) -> Result<Request, ApiError> {
+    let broken = |error: Box<dyn std::error::Error + Send + Sync>| ApiError::Internal(error);
+    let open = |sealed: &str| state.webhooks.open(sealed, tenant, &endpoint.id).map_err(|error| broken(error.into()));
+    let previous = endpoint.previous_secret.as_ref().filter(|previous| previous.until > now);
+    let secrets =
+        Secrets { current: open(&endpoint.secret)?, previous: previous.map(|previous| open(&previous.secret)).transpose()? };
+    let body = webhooks::ping(&endpoint.id, now).map_err(|error| broken(error.into()))?;
+    Ok(Request {
+        message: secrets.sign(id.clone(), now, body),
+        headers: CustomHeaders::new(endpoint.headers).map_err(|error| broken(error.into()))?,
+        url: endpoint.url,
+        attempt: 1,
+        trigger: Trigger::Test,
+    })
+}
+
+/// Sends again what an endpoint did not get of the events of a span of time: what was held, and what was given up.
+#[utoipa::path(
+    post, path = "/v1/webhook-endpoints/{id}/recover", operation_id = "recover_webhook_endpoint", tag = "webhooks",
+    security(("api_key" = ["webhooks:write"])),
+    params(("id" = String, Path, description = "The endpoint's id.", example = "ep_01ARZ3NDEKTSV4RRFFQ69G5FAY")),
+    request_body = Recovery,
+    responses(
+        (status = 202, description = "It has begun.", body = JobStarted),
+        NotFound, WithBody, Conflicting, Unprocessable, ApiError,
+    ),
+)]
+pub(crate) async fn recover_webhook_endpoint(
+    caller: Caller<scope::WebhooksWrite>,
+    State(state): State<ApiState>,
+    _: NoParameters,
+    Path(id): Path<String>,
+    Body(body): Body,
+) -> Result<(StatusCode, Json<JobStarted>), ApiError> {
+    let now = state.now();
+    let endpoint = find(&state, &caller, &id).await?;
+    let Recovery { since, until } = Recovery::read(body, now)?;
+    if !endpoint.is_enabled() {
+        return Err(Conflict::EndpointDisabled.into());
+    }
+    let kind = JobKind::Recover { endpoint: endpoint.id, since, until };
+    let job = NewJob { kind, due_at: now, created_at: now };
+    let job_id = state.store.create_job(&caller.tenant, &job).await.map_err(ApiError::of_store)?;
+    Ok((StatusCode::ACCEPTED, Json(JobStarted { job_id })))
+}
+
+impl Recovery {
+    fn read(body: Object, now: Timestamp) -> Result<Self, ApiError> {
+        let mut fields = Fields::of(body);
+        fields.require(&["since"]);
+        let since = fields.read("since", iso8601::instant);
+        let until = fields.read("until", iso8601::instant).unwrap_or(now);
+        if let Some(since) = since {
+            if since >= until {
+                fields.refuse("since", Code::UnfitInstant, "is before `until`");
+            }
+            if since < now - RECOVERED_FOR {
+                fields.refuse("since", Code::UnfitInstant, "is at most 30 days ago");
+            }
+        }
+        fields.finish(|| Some(Self { since: since?, until }))
+    }
+}

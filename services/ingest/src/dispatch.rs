@@ -1,0 +1,147 @@
+//! The dispatcher: fans events out to the endpoints that want them, delivers, and does the longer work of alerts.
+//!
+//! ```text
+//! slot (each that is ours): looks at what is due ─┬─ event → a delivery for each endpoint
+//!                                                 ├─ job   → rules judged anew, deliveries sent again, alerts repeated
+//!                                                 └─ delivery → one exchange → delivered, again later, or given up
+//! ```
+//!
+//! Everything to be done is an item in the table that says when it is due; nothing is known here that is not written there. Work is
+//! claimed by moving that instant on (`store::due`), so a dispatcher that dies leaves work that comes due by itself, and two that look
+//! at one slot for a moment get in each other's way, but never do each other's work twice.
+
+mod deliver;
+mod endpoints;
+mod event;
+mod health;
+mod instruments;
+mod job;
+mod look;
+mod pace;
+mod room;
+mod slot;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use aws_types::SdkConfig;
+use jiff::{SignedDuration, Timestamp};
+use tidemark_runtime::clock;
+use tidemark_store::{Slot, Store};
+use tidemark_streams::Streams;
+use tidemark_webhooks::event::BodyError;
+use tidemark_webhooks::policy::UrlPolicy;
+use tidemark_webhooks::resolve::SystemResolver;
+use tidemark_webhooks::seal::SealingKeys;
+use tidemark_webhooks::send::Sender;
+use tokio::sync::{Notify, watch};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+pub use self::pace::Pace;
+
+use self::deliver::OurSide;
+use self::endpoints::Endpoints;
+use self::instruments::Instruments;
+use self::room::Room;
+use self::slot::SlotTask;
+use crate::commit::chain;
+use crate::settings::Settings;
+use crate::wake::Wake;
+
+/// Why a piece of work was not done. Whatever it is, the work comes due again at its claim's end.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Store(#[from] tidemark_store::Error),
+    #[error(transparent)]
+    Streams(#[from] tidemark_streams::Error),
+    #[error(transparent)]
+    Body(#[from] BodyError),
+}
+
+/// What all work of a dispatcher shares.
+#[derive(Debug)]
+struct Dispatch {
+    store: Store,
+    streams: Streams,
+    sender: Sender,
+    keys: SealingKeys,
+    endpoints: Endpoints,
+    room: Room,
+    our_side: OurSide,
+    wake: Wake,
+    pace: Pace,
+    alert_max_age: SignedDuration,
+    instruments: Instruments,
+    /// Nothing is begun any more.
+    stop: CancellationToken,
+}
+
+/// A dispatcher that is ready to run.
+#[derive(Debug)]
+pub(crate) struct Dispatcher {
+    dispatch: Arc<Dispatch>,
+    mine: watch::Receiver<BTreeSet<Slot>>,
+}
+
+impl Dispatcher {
+    /// A dispatcher for those slots that `mine` says; `wake` tells of news in them.
+    pub(crate) fn new(config: &SdkConfig, settings: &Settings, wake: Wake, mine: watch::Receiver<BTreeSet<Slot>>) -> Self {
+        let webhooks = &settings.webhooks;
+        let store = Store::new(config, settings.tables.clone());
+        let policy = UrlPolicy::new(webhooks.allow.clone(), webhooks.deny.clone());
+        let sender = Sender::new(policy, Arc::new(SystemResolver::new()), env!("CARGO_PKG_VERSION"));
+        let dispatch = Dispatch {
+            streams: Streams::new(config, settings.tables.control.clone()),
+            sender: sender.with_timeouts(webhooks.pace.timeouts),
+            keys: SealingKeys::new(&webhooks.keys.current, webhooks.keys.previous.as_ref()),
+            endpoints: Endpoints::new(store.clone()),
+            store,
+            room: Room::default(),
+            our_side: OurSide::default(),
+            wake,
+            pace: webhooks.pace,
+            alert_max_age: settings.alert_max_age,
+            instruments: Instruments::default(),
+            stop: CancellationToken::new(),
+        };
+        Self { dispatch: Arc::new(dispatch), mine }
+    }
+
+    /// Dispatches until asked to stop; then it begins nothing more and waits for what is under way, which takes 20 seconds at most.
+    pub(crate) async fn run(mut self, stop: CancellationToken) {
+        let mut bells: BTreeMap<Slot, Arc<Notify>> = BTreeMap::new();
+        let mut slots = JoinSet::new();
+        for slot in Slot::all() {
+            let bell = Arc::new(Notify::new());
+            slots.spawn(SlotTask::new(slot, self.dispatch.clone(), self.mine.clone(), bell.clone()).run());
+            bells.insert(slot, bell);
+        }
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                // Not each slot for itself: a `watch` wakes those that wait for it in an order of chance, and a simulation has none.
+                // A supervisor that is gone says nothing more; the stop follows.
+                Ok(()) = self.mine.changed() => bells.values().for_each(|bell| bell.notify_one()),
+                told = self.dispatch.wake.changed() => told.iter().for_each(|slot| bells[slot].notify_one()),
+                Some(ended) = slots.join_next() => {
+                    // Only a panic ends one before the stop. Its slot begins anew, knowing nothing.
+                    let Err(panicked) = ended else { continue };
+                    tracing::error!(error = %chain(&panicked), "looking at a slot panicked; the dispatcher begins anew");
+                    self.dispatch.instruments.panicked();
+                }
+            }
+        }
+        self.dispatch.stop.cancel();
+        while slots.join_next().await.is_some() {}
+    }
+}
+
+impl Dispatch {
+    /// When what is claimed now comes due again by itself.
+    fn claim_end(&self) -> Timestamp {
+        clock::now() + self.pace.claim
+    }
+}

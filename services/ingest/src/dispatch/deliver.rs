@@ -1,0 +1,200 @@
+//! One delivery: an exchange with its endpoint, and what is noted of it.
+//!
+//! A crash anywhere in here heals by itself. What is claimed comes due again at the claim's end, and is then sent again with the same
+//! id and body: delivery is at least once. What an exchange came to is one transaction (delivery, attempt, endpoint) on condition
+//! that the claim stands, so no attempt is counted twice and none moves a delivery that is another's by now.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use tidemark_domain::TenantId;
+use tidemark_runtime::clock;
+use tidemark_store::{ATTEMPTS_MAX, Attempt, Claimed, Delivery, Due, Endpoint, EndpointEffect, Event, Finish, Next, Trigger};
+use tidemark_webhooks::headers::CustomHeaders;
+use tidemark_webhooks::schedule;
+use tidemark_webhooks::seal::{Owner, Sealed, SealingKeys};
+use tidemark_webhooks::secret::Secret;
+use tidemark_webhooks::send::{self, Outcome, Request};
+use tidemark_webhooks::sign::Secrets;
+
+use super::health::Judged;
+use super::room::Permit;
+use super::{Dispatch, Error};
+
+/// What cannot be sent through a fault of our own waits for this share of its age: a short outage delays it little, and one that
+/// nobody mends costs few tries…
+const OURS_SHARE: u32 = 4;
+/// …within these bounds.
+const OURS_MIN: Duration = Duration::from_secs(5);
+const OURS_MAX: Duration = Duration::from_secs(30 * 60);
+
+/// Why a delivery cannot even be tried. Each is ours to mend: a setting, or what is stored.
+#[derive(Debug, thiserror::Error)]
+enum Unsendable {
+    #[error(transparent)]
+    Seal(#[from] tidemark_webhooks::seal::Error),
+    #[error(transparent)]
+    Headers(#[from] tidemark_webhooks::headers::Error),
+}
+
+/// Whether our own side works, to say so once.
+#[derive(Debug, Default)]
+pub(super) struct OurSide {
+    is_down: AtomicBool,
+}
+
+impl Dispatch {
+    /// Claims a due delivery, makes one attempt, and notes what came of it.
+    pub(super) async fn deliver(&self, due: &Due, permit: &Permit) -> Result<(), Error> {
+        let Some(mut delivery) = self.store.claim_delivery(due, self.claim_end()).await? else { return Ok(()) };
+        let endpoint = match self.endpoints.get(&delivery.tenant, &delivery.value.id.endpoint).await? {
+            Some(endpoint) if endpoint.is_enabled() => endpoint,
+            Some(_) => return self.settle_untried(&delivery, Next::Held).await,
+            None => return self.settle_untried(&delivery, Next::Cancelled).await,
+        };
+        // Events outlive their deliveries by far.
+        let Some(event) = self.store.event(&delivery.tenant, &delivery.value.event).await? else {
+            return self.settle_untried(&delivery, Next::Cancelled).await;
+        };
+        let begun = clock::now();
+        let request = match request(&self.keys, &delivery, &endpoint, event, begun) {
+            Ok(request) => request,
+            Err(error) => {
+                let (tenant, endpoint) = (delivery.tenant.id(), &endpoint.id);
+                tracing::error!(%tenant, %endpoint, error = &error as &dyn std::error::Error, "a delivery cannot be made");
+                return self.put_off_ours(&mut delivery).await;
+            }
+        };
+        let sent = self.sender.send(&request).await;
+        permit.went(&sent);
+        self.instruments.attempted(&sent, delivery.value.trigger);
+        self.our_side.saw(&sent);
+        if sent.outcome.is_ours() {
+            return self.put_off_ours(&mut delivery).await;
+        }
+        self.note(&delivery, &sent, begun).await
+    }
+
+    /// Writes what an attempt came to.
+    async fn note(&self, delivery: &Claimed<Delivery>, sent: &send::Attempt, begun: Timestamp) -> Result<(), Error> {
+        let id = &delivery.value.id.endpoint;
+        let _turn = self.endpoints.turn(id).lock().await;
+        let endpoint = match sent.outcome {
+            // A success changes the notes about an endpoint that does not work only: no need to read those of every one.
+            Outcome::Delivered => self.endpoints.get(&delivery.tenant, id).await?.as_deref().cloned(),
+            _ => self.store.endpoint(&delivery.tenant, id).await?,
+        };
+        let now = clock::now();
+        let judged = Judged::of(&delivery.tenant, endpoint.as_ref(), sent, now)?;
+        let next = self.next(&delivery.value, sent, &judged.effect, endpoint.as_ref());
+        let finish = Finish { attempt: attempt(&delivery.value, sent, begun), next, effect: judged.effect.clone() };
+        if !self.store.finish_delivery(delivery, &finish).await? {
+            return Ok(());
+        }
+        self.instruments.settled(next);
+        if finish.effect != EndpointEffect::default() {
+            self.endpoints.forget(&delivery.tenant, id);
+            self.tell(&delivery.tenant, id, judged);
+        }
+        Ok(())
+    }
+
+    /// How a delivery goes on.
+    fn next(&self, delivery: &Delivery, sent: &send::Attempt, effect: &EndpointEffect, endpoint: Option<&Endpoint>) -> Next {
+        if sent.outcome == Outcome::Delivered {
+            return Next::Delivered;
+        }
+        let Some(endpoint) = endpoint else { return Next::Cancelled };
+        if !endpoint.is_enabled() || effect.disabled.is_some() {
+            return Next::Held;
+        }
+        let made = delivery.attempts.saturating_sub(delivery.round_began) + 1;
+        let wait = schedule::wait(made + 1, fastrand::f64(), sent.retry_after);
+        match wait.filter(|_| delivery.attempts + 1 < ATTEMPTS_MAX) {
+            Some(wait) => Next::Again { at: clock::now() + self.pace.scaled(wait) },
+            None => Next::Exhausted,
+        }
+    }
+
+    /// Ends a delivery that nothing was sent for.
+    async fn settle_untried(&self, delivery: &Claimed<Delivery>, next: Next) -> Result<(), Error> {
+        if self.store.settle_delivery(delivery, next).await? {
+            self.instruments.settled(next);
+        }
+        Ok(())
+    }
+
+    /// Tries a delivery later, uncounted: its endpoint had no part in it.
+    async fn put_off_ours(&self, delivery: &mut Claimed<Delivery>) -> Result<(), Error> {
+        let now = clock::now();
+        let age = now.duration_since(delivery.value.created_at).unsigned_abs();
+        let wait = (age / OURS_SHARE).clamp(OURS_MIN, OURS_MAX).mul_f64(0.8 + 0.4 * fastrand::f64());
+        self.instruments.put_off();
+        self.store.put_off(delivery, now + self.pace.scaled(wait)).await?;
+        Ok(())
+    }
+}
+
+impl OurSide {
+    fn saw(&self, sent: &send::Attempt) {
+        let is_down = sent.outcome.is_ours();
+        if self.is_down.swap(is_down, Ordering::Relaxed) != is_down {
+            if is_down {
+                tracing::error!(outcome = %sent.outcome, "webhooks cannot be sent, by a fault of our own network or machine");
+            } else {
+                tracing::info!("webhooks can be sent again");
+            }
+        }
+    }
+}
+
+fn request(
+    keys: &SealingKeys,
+    delivery: &Claimed<Delivery>,
+    endpoint: &Endpoint,
+    event: Event,
+    now: Timestamp,
+) -> Result<Request, Unsendable> {
+    let open = |sealed: &str| open(keys, delivery.tenant.id(), endpoint, sealed);
+    let previous = endpoint.previous_secret.as_ref().filter(|previous| now < previous.until);
+    let secrets =
+        Secrets { current: open(&endpoint.secret)?, previous: previous.map(|previous| open(&previous.secret)).transpose()? };
+    let headers: BTreeMap<String, String> = endpoint.headers.clone();
+    Ok(Request {
+        url: endpoint.url.clone(),
+        message: secrets.sign(event.id, now, Bytes::from(event.body)),
+        headers: CustomHeaders::new(headers)?,
+        attempt: delivery.value.attempts + 1,
+        trigger: match delivery.value.trigger {
+            Trigger::Scheduled => send::Trigger::Scheduled,
+            Trigger::Manual => send::Trigger::Manual,
+            Trigger::Recover => send::Trigger::Recover,
+        },
+    })
+}
+
+fn open(
+    keys: &SealingKeys,
+    tenant: &TenantId,
+    endpoint: &Endpoint,
+    sealed: &str,
+) -> Result<Secret, tidemark_webhooks::seal::Error> {
+    let sealed = Sealed::try_from(sealed.to_owned())?;
+    keys.open(&sealed, Owner { tenant, endpoint: &endpoint.id })
+}
+
+fn attempt(delivery: &Delivery, sent: &send::Attempt, begun: Timestamp) -> Attempt {
+    Attempt {
+        number: delivery.attempts + 1,
+        at: begun,
+        trigger: delivery.trigger,
+        outcome: sent.outcome.as_str().to_owned(),
+        status: sent.status,
+        elapsed_ms: u64::try_from(sent.elapsed.as_millis()).unwrap_or(u64::MAX),
+        snippet: Some(sent.snippet.clone()).filter(|snippet| !snippet.is_empty()),
+        peer: sent.peer.map(|peer| peer.to_string()),
+    }
+}

@@ -1,0 +1,58 @@
+//! Announcing an alert once more while it fires and nobody has acknowledged it.
+//!
+//! The job is one item per alert, moved by everything that changes when the alert is to be repeated. The event, the alert and the
+//! job's next place are one transaction under the row's version: a crash after it finds nothing to do, one before it nothing done.
+
+use std::time::Duration;
+
+use tidemark_domain::alert::{Act, Acted};
+use tidemark_domain::{Alert, AlertId, Level};
+use tidemark_runtime::clock;
+use tidemark_store::{ActError, AlertRecord, Change, Claimed, EventKey, Job, Slot};
+
+use super::{Dispatch, Error};
+use crate::stock::Writing;
+
+/// When an act that was overtaken again and again is tried anew.
+const OVERTAKEN: Duration = Duration::from_secs(1);
+
+impl Dispatch {
+    pub(super) async fn repeat(&self, job: &mut Claimed<Job>, id: &AlertId) -> Result<(), Error> {
+        let now = clock::now();
+        let decide = |record: &AlertRecord, level: Option<&Level>| -> Result<Change, Error> {
+            // A resolved alert is not refused: there is nothing to do.
+            let Ok(Some(acted)) = Act::Repeat.apply(&record.alert, level, now) else {
+                return Ok(Change { acted: Acted { alert: record.alert.clone(), event: None }, event: None });
+            };
+            let event = acted.event.as_ref().map(|event| Writing::of_now(now).event(event)).transpose()?;
+            Ok(Change { acted, event })
+        };
+        match self.store.act(&job.tenant, id, now, decide).await {
+            Ok(alert) => self.after_repeat(job, &alert).await,
+            Err(ActError::NotFound) => self.end(job).await,
+            Err(ActError::Refused(error)) => Err(error),
+            Err(ActError::Store(tidemark_store::Error::ConditionFailed)) => {
+                self.store.put_off(job, now + OVERTAKEN).await?;
+                Ok(())
+            }
+            Err(ActError::Store(error)) => Err(error.into()),
+        }
+    }
+
+    /// If anything was written, it moved the job: then this claim is lost, and what is done here comes to nothing.
+    async fn after_repeat(&self, job: &mut Claimed<Job>, alert: &Alert) -> Result<(), Error> {
+        self.wake.slot(Slot::of_event(&EventKey::Alert { alert: alert.id.clone(), sequence: alert.sequence }));
+        match alert.repeat_at() {
+            Some(at) => {
+                self.store.put_off(job, at).await?;
+                Ok(())
+            }
+            None => self.end(job).await,
+        }
+    }
+
+    async fn end(&self, job: &Claimed<Job>) -> Result<(), Error> {
+        self.store.finish_job(job, clock::now()).await?;
+        Ok(())
+    }
+}

@@ -1,0 +1,139 @@
+//! The levels that a batch touches, and what becomes of them and of their alerts. ALERTS §1, §3.
+//!
+//! Rows and rules are read before the batch is folded; every change is then decided in the order of its records, one step of the
+//! alert's state machine each. So what happened between two commits is told in full: an item that was sold out and restocked within
+//! one batch has fired and resolved. What was read may be stale by the time of the commit. Its conditions find out, and everything is
+//! read and decided anew.
+
+mod anew;
+mod reader;
+mod row;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use tidemark_domain::alert::Facts;
+use tidemark_domain::{AlertEvent, EventId, LevelKey, RuleBook, TenantId};
+use tidemark_store::{Decisions, EventKey, EventWrite, Hold, RulesCheck, ulid};
+use tidemark_webhooks::event::{BodyError, EventType};
+use tidemark_webhooks::payload;
+
+use crate::effect::LevelChange;
+
+pub use reader::StockReader;
+use row::Row;
+
+/// When a held event is first looked at: by then its stream may have passed it.
+const HELD_FOR_MIN: SignedDuration = SignedDuration::from_secs(2);
+
+/// The levels of a batch. They are either all read, or none of them: then it counts what it touches, to be read.
+#[derive(Debug, Clone, Default)]
+pub struct Stock {
+    rows: BTreeMap<LevelKey, Row>,
+    rules: HashMap<TenantId, Arc<Rules>>,
+    unread: BTreeSet<LevelKey>,
+}
+
+/// A tenant's rules, and the check that they still are.
+#[derive(Debug)]
+pub(crate) struct Rules {
+    book: RuleBook,
+    check: RulesCheck,
+}
+
+/// How a batch's levels would be with some changes more.
+#[derive(Debug)]
+pub(crate) struct Changed {
+    rows: BTreeMap<LevelKey, Row>,
+    unread: BTreeSet<LevelKey>,
+}
+
+/// Where and when decisions are written.
+#[derive(Debug, Clone, Copy)]
+pub struct Writing<'a> {
+    /// The ARN of the stream that is committed.
+    pub stream: &'a str,
+    pub now: Timestamp,
+    /// Events that are older are held until the stream has caught up.
+    pub alert_max_age: SignedDuration,
+}
+
+impl Stock {
+    /// Levels that were touched and are not read.
+    pub fn unread(&self) -> &BTreeSet<LevelKey> {
+        &self.unread
+    }
+
+    /// Decides what these changes of one record come to.
+    pub(crate) fn decide(&self, changes: &[LevelChange]) -> Changed {
+        let mut changed = Changed { rows: BTreeMap::new(), unread: BTreeSet::new() };
+        for LevelChange { key, level, at } in changes {
+            let (Some(row), Some(rules)) = (self.rows.get(key), self.rules.get(&key.tenant)) else {
+                changed.unread.insert(key.clone());
+                continue;
+            };
+            let facts = Facts { key, level: level.as_ref(), book: &rules.book, at: *at };
+            changed.rows.insert(key.clone(), row.after(&facts));
+        }
+        changed
+    }
+
+    /// How many items of a transaction the levels will be with this: at least so many, where they are not read.
+    pub(crate) fn items_with(&self, changed: &Changed) -> usize {
+        let unchanged = self.rows.iter().filter(|(key, _)| !changed.rows.contains_key(key));
+        let written = || unchanged.clone().chain(&changed.rows).filter(|(_, row)| row.is_changed());
+        let checks: BTreeSet<&TenantId> = written().map(|(key, _)| &key.tenant).collect();
+        let rows: usize = written().map(|(_, row)| row.items()).sum();
+        checks.len() + rows + self.unread.union(&changed.unread).count()
+    }
+
+    pub(crate) fn take(&mut self, changed: Changed) {
+        self.rows.extend(changed.rows);
+        self.unread.extend(changed.unread);
+    }
+
+    /// Whether nothing is to be written.
+    pub(crate) fn is_unchanged(&self) -> bool {
+        self.unread.is_empty() && !self.rows.values().any(Row::is_changed)
+    }
+
+    /// What is to be written. A level that is what it was is not.
+    ///
+    /// # Errors
+    /// When an event cannot be said in the bytes it may have, which no level brings about.
+    pub(crate) fn decisions(&self, writing: &Writing<'_>) -> Result<Decisions, BodyError> {
+        let mut decisions = Decisions::default();
+        let mut tenants = BTreeSet::new();
+        for (key, row) in self.rows.iter().filter(|(_, row)| row.is_changed()) {
+            tenants.insert(&key.tenant);
+            decisions.levels.push(row.write(key, writing.now));
+            decisions.alerts.extend(row.alerts().cloned());
+            for event in row.events() {
+                decisions.events.push(writing.event(event)?);
+            }
+        }
+        let checks = tenants.into_iter().filter_map(|tenant| self.rules.get(tenant)).map(|rules| rules.check.clone());
+        decisions.checks = checks.collect();
+        Ok(decisions)
+    }
+}
+
+impl Writing<'_> {
+    /// An event as it is written, with its body.
+    pub(crate) fn event(&self, event: &AlertEvent) -> Result<EventWrite, BodyError> {
+        let is_old = self.now.duration_since(event.at) > self.alert_max_age;
+        let hold = is_old.then(|| Hold { stream: self.stream.to_owned(), since: self.now });
+        let id = EventId::from_ulid_text(&ulid(event.at, fastrand::u128(..))).expect("a ULID's text");
+        Ok(EventWrite {
+            tenant: event.alert.key.tenant.clone(),
+            key: EventKey::Alert { alert: event.alert.id.clone(), sequence: event.sequence },
+            id,
+            event_type: EventType::from(event.kind).as_str().to_owned(),
+            body: payload::body(event)?.to_vec(),
+            at: event.at,
+            due_at: if is_old { self.now + HELD_FOR_MIN } else { self.now },
+            hold,
+        })
+    }
+}

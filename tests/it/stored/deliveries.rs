@@ -1,0 +1,139 @@
+//! Events become deliveries once, and what an attempt came to is recorded once. ALERTS §4.
+
+use tidemark_domain::EndpointId;
+use tidemark_store::{
+    Attempt, Claimed, Delivery, DeliveryId, DeliveryQuery, DeliveryState, Endpoint, EndpointEffect, Event, EventKey, Finish,
+    Next, RequeueError, Slot, Trigger, Work,
+};
+
+use super::{Shelf, at};
+
+impl Shelf {
+    /// The first event of a new alert, claimed.
+    async fn claimed_event(&self, item: &str) -> Claimed<Event> {
+        let alert = self.fired(item).await;
+        let key = EventKey::Alert { alert: alert.id, sequence: 1 };
+        let due = self.due(Slot::of_event(&key), None).await.into_iter().find(|due| due.work == Work::Event(key.clone()));
+        self.store.claim_event(&due.expect("due"), at(30_000)).await.unwrap().expect("claimed")
+    }
+
+    /// The only delivery to an endpoint that is due, claimed.
+    async fn claimed_delivery(&self, endpoint: &EndpointId, until: i64) -> Option<Claimed<Delivery>> {
+        let due = self.due(Slot::of_endpoint(endpoint), None).await;
+        let due = due.into_iter().find(|due| matches!(&due.work, Work::Delivery(id) if id.endpoint == *endpoint))?;
+        self.store.claim_delivery(&due, at(until)).await.unwrap()
+    }
+
+    async fn stored(&self, id: &DeliveryId) -> Delivery {
+        self.store.delivery(&self.tenant, id).await.unwrap().expect("a delivery")
+    }
+}
+
+fn finish(number: u32, next: Next) -> Finish {
+    let attempt = Attempt {
+        number,
+        at: at(100),
+        trigger: Trigger::Scheduled,
+        outcome: "http_status".to_owned(),
+        status: Some(500),
+        elapsed_ms: 12,
+        snippet: Some("no".to_owned()),
+        peer: None,
+    };
+    Finish { attempt, next, effect: EndpointEffect::default() }
+}
+
+#[tokio::test]
+async fn an_event_fanned_out_twice_is_one_delivery() {
+    let shelf = Shelf::new().await;
+    let (first, second) = (shelf.endpoint().await.id, shelf.endpoint().await.id);
+    let event = shelf.claimed_event("tea").await;
+    let endpoints = [first.clone(), second.clone()];
+    let both = tokio::join!(shelf.store.fan_out(&event, &endpoints, at(1)), shelf.store.fan_out(&event, &endpoints, at(2)));
+    let (one, other) = (both.0.unwrap(), both.1.unwrap());
+    assert!(one != other, "one of two is first: {one}, {other}");
+    for endpoint in &endpoints {
+        let query = DeliveryQuery { after: None, limit: 10 };
+        let page = shelf.store.deliveries(&shelf.tenant, endpoint, &query).await.unwrap();
+        assert_eq!((page.deliveries.len(), page.next), (1, None));
+        assert_eq!(page.deliveries[0].event, event.value.key);
+        let due = shelf.due(Slot::of_endpoint(endpoint), None).await;
+        assert_eq!(due.iter().filter(|due| matches!(&due.work, Work::Delivery(id) if id.endpoint == *endpoint)).count(), 1);
+    }
+    let EventKey::Alert { alert, .. } = &event.value.key else { panic!("an alert's event") };
+    let notified = shelf.store.alert(&shelf.tenant, alert).await.unwrap().unwrap().notified;
+    assert_eq!(notified, endpoints.into());
+    let resolved = shelf.commit("tea", "50").await.1.remove(0).alert;
+    let record = shelf.store.alert(&shelf.tenant, alert).await.unwrap().unwrap();
+    assert_eq!((record.alert, record.notified), (resolved, notified), "a later state keeps who was notified");
+}
+
+#[tokio::test]
+async fn an_attempt_is_recorded_under_its_claim_only() {
+    let shelf = Shelf::new().await;
+    let endpoint = shelf.endpoint().await.id;
+    let event = shelf.claimed_event("tea").await;
+    shelf.store.fan_out(&event, std::slice::from_ref(&endpoint), at(1)).await.unwrap();
+    let slow = shelf.claimed_delivery(&endpoint, 30_000).await.expect("claimed");
+    let id = slow.value.id.clone();
+    let quick = shelf.claimed_delivery(&endpoint, 60_000).await.expect("the claim lapsed");
+    assert!(shelf.store.finish_delivery(&quick, &finish(1, Next::Again { at: at(65_000) })).await.unwrap());
+    assert!(!shelf.store.finish_delivery(&slow, &finish(1, Next::Delivered)).await.unwrap());
+    let stored = shelf.stored(&id).await;
+    assert_eq!((stored.state, stored.attempts), (DeliveryState::Pending { due_at: at(65_000) }, 1));
+    assert_eq!(stored.last.map(|last| (last.outcome, last.status)), Some(("http_status".to_owned(), Some(500))));
+
+    let again = shelf.claimed_delivery(&endpoint, 90_000).await.expect("claimed");
+    let last = Finish { attempt: Attempt { status: None, ..finish(2, Next::Exhausted).attempt }, ..finish(2, Next::Exhausted) };
+    assert!(shelf.store.finish_delivery(&again, &last).await.unwrap());
+    assert!(shelf.claimed_delivery(&endpoint, 99_000).await.is_none(), "nothing is due any more");
+    let attempts = shelf.store.attempts(&shelf.tenant, &id).await.unwrap();
+    assert_eq!(attempts.iter().map(|attempt| (attempt.number, attempt.status)).collect::<Vec<_>>(), [(1, Some(500)), (2, None)]);
+
+    let exhausted = shelf.stored(&id).await;
+    let requeued = shelf.store.requeue(&shelf.tenant, &exhausted, Trigger::Manual, at(100_000)).await.unwrap();
+    assert_eq!((requeued.attempts, requeued.round_began, requeued.trigger), (2, 2, Trigger::Manual));
+    assert_eq!(requeued.state, DeliveryState::Pending { due_at: at(100_000) });
+    let twice = shelf.store.requeue(&shelf.tenant, &exhausted, Trigger::Manual, at(100_000)).await;
+    assert!(matches!(twice, Err(RequeueError::ConditionFailed)));
+    assert!(shelf.claimed_delivery(&endpoint, 130_000).await.is_some());
+    let moved = shelf.store.requeue(&shelf.tenant, &requeued, Trigger::Manual, at(101_000)).await;
+    assert!(matches!(moved, Err(RequeueError::ConditionFailed)), "it is under way since it was read");
+    let worn = Delivery { attempts: 999, ..requeued };
+    let refused = shelf.store.requeue(&shelf.tenant, &worn, Trigger::Manual, at(101_000)).await;
+    assert!(matches!(refused, Err(RequeueError::TooManyAttempts)));
+}
+
+#[tokio::test]
+async fn an_endpoint_that_is_gone_does_not_come_back_by_an_attempt() {
+    let shelf = Shelf::new().await;
+    let endpoint: Endpoint = shelf.endpoint().await;
+    let event = shelf.claimed_event("tea").await;
+    shelf.store.fan_out(&event, std::slice::from_ref(&endpoint.id), at(1)).await.unwrap();
+    let delivery = shelf.claimed_delivery(&endpoint.id, 30_000).await.expect("claimed");
+    shelf.store.delete_endpoint(&shelf.tenant, &endpoint).await.unwrap();
+    let effect = EndpointEffect { health: Some("{}".to_owned()), ..EndpointEffect::default() };
+    let end = Finish { effect, ..finish(1, Next::Cancelled) };
+    assert!(shelf.store.finish_delivery(&delivery, &end).await.unwrap(), "the attempt is recorded all the same");
+    assert_eq!(shelf.stored(&delivery.value.id).await.state, DeliveryState::Cancelled);
+    assert_eq!(shelf.store.attempts(&shelf.tenant, &delivery.value.id).await.unwrap().len(), 1);
+    assert!(shelf.store.endpoint(&shelf.tenant, &endpoint.id).await.unwrap().is_none());
+    assert!(shelf.store.endpoints(&shelf.tenant).await.unwrap().is_empty());
+    assert!(shelf.claimed_delivery(&endpoint.id, 60_000).await.is_none());
+}
+
+#[tokio::test]
+async fn a_held_delivery_waits_for_its_requeueing() {
+    let shelf = Shelf::new().await;
+    let endpoint = shelf.endpoint().await.id;
+    let event = shelf.claimed_event("tea").await;
+    shelf.store.fan_out(&event, std::slice::from_ref(&endpoint), at(1)).await.unwrap();
+    let delivery = shelf.claimed_delivery(&endpoint, 30_000).await.expect("claimed");
+    assert!(shelf.store.settle_delivery(&delivery, Next::Held).await.unwrap());
+    assert!(!shelf.store.settle_delivery(&delivery, Next::Cancelled).await.unwrap());
+    assert!(shelf.claimed_delivery(&endpoint, 60_000).await.is_none());
+    let held = shelf.stored(&delivery.value.id).await;
+    assert_eq!((held.state, held.attempts), (DeliveryState::Held, 0));
+    shelf.store.requeue(&shelf.tenant, &held, Trigger::Recover, at(70_000)).await.unwrap();
+    assert_eq!(shelf.claimed_delivery(&endpoint, 90_000).await.expect("due").value.trigger, Trigger::Recover);
+}

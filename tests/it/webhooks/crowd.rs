@@ -1,0 +1,71 @@
+//! Many deliveries at once: an endpoint that is dead takes nothing from the others.
+
+use std::collections::HashMap;
+
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use tidemark_runtime::clock;
+use tidemark_store::{Endpoint, Slot};
+use tidemark_tests::Reaction;
+use tidemark_tests::deployment::tables;
+use tokio::time::{Duration, Instant};
+
+use super::{Scene, new_endpoint, new_event};
+
+const DELIVERIES: usize = 10_000;
+/// DynamoDB takes so many writes of a batch.
+const BATCH: usize = 25;
+const WITHIN: Duration = Duration::from_secs(2);
+
+impl Scene {
+    /// Many deliveries to an endpoint, due now: copies of its first one under other ids.
+    async fn pile_up(&self, endpoint: &Endpoint) {
+        let client = self.deployment.world.dynamodb();
+        let (data, now) = (tables().data, clock::now());
+        let pk = format!("T#{}#WD#{}", self.tenant.id(), endpoint.id);
+        let query = client.query().table_name(&data).key_condition_expression("pk = :pk").consistent_read(true);
+        let found = query.expression_attribute_values(":pk", AttributeValue::S(pk)).send().await.unwrap();
+        let first = found.items().first().expect("its first delivery").clone();
+        let copies: Vec<_> = (0..DELIVERIES)
+            .map(|_| {
+                let id = AttributeValue::S(new_event(now).as_str().to_owned());
+                let place = format!("{}#{:015}#{}", endpoint.id, now.as_millisecond(), id.as_s().unwrap());
+                let mut copy: HashMap<String, AttributeValue> = first.clone();
+                copy.insert("sk".to_owned(), id);
+                copy.insert("index_sk".to_owned(), AttributeValue::S(place));
+                WriteRequest::builder().put_request(PutRequest::builder().set_item(Some(copy)).build().unwrap()).build()
+            })
+            .collect();
+        for batch in copies.chunks(BATCH) {
+            let written = client.batch_write_item().request_items(&data, batch.to_vec()).send().await.unwrap();
+            assert!(written.unprocessed_items().is_none_or(HashMap::is_empty));
+        }
+    }
+}
+
+#[tokio::test]
+async fn ten_thousand_due_deliveries_to_a_dead_endpoint_do_not_delay_another() {
+    let scene = Scene::start().await;
+    // Its id sorts first, and the other one is in the same slot.
+    let (dead, _) = scene.endpoint_with("dead", None, new_endpoint()).await;
+    let beside = std::iter::repeat_with(new_endpoint);
+    let is_beside = |id: &_| Slot::of_endpoint(id) == Slot::of_endpoint(&dead.id) && *id > dead.id;
+    let beside = beside.into_iter().find(is_beside).unwrap();
+    scene.receiver.react("dead", |_| Reaction::Silence);
+    scene.commit("tea", 3, clock::now()).await;
+    let worker = scene.worker().await;
+    scene.receiver.until_received("dead", 1).await;
+    scene.pile_up(&dead).await;
+    scene.receiver.until_received("dead", 3).await;
+    scene.endpoint_with("beside", None, beside).await;
+    for item in ["mug", "tray", "bowl"] {
+        let announced = Instant::now();
+        let before = scene.receiver.received("beside").len();
+        scene.stock(item, 3).await;
+        scene.receiver.until_received("beside", before + 1).await;
+        let took = announced.elapsed();
+        println!("{item} was heard of after {took:?}");
+        assert!(took < WITHIN, "{took:?}");
+    }
+    assert!(scene.deliveries(&dead).await.len() >= 1000, "they are all still to be made");
+    worker.kill().await;
+}
