@@ -38,7 +38,7 @@ impl Publication {
 
 impl Worker {
     /// The gaps that this worker has recorded since it was asked last, each with its stream; those of
-    /// [`Streams::record_gap`] are the application's own and not among them.
+    /// [`crate::Streams::record_gap`] are the application's own and not among them.
     pub fn take_gaps(&mut self) -> Vec<(StreamId, GapReason)> {
         let gaps_of = |source: &mut Source| {
             let stream = source.graph.stream().clone();
