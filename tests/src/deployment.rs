@@ -28,7 +28,7 @@ pub const LEASE_TTL: Duration = Duration::from_millis(600);
 pub const PACE: Pace = Pace {
     second: Duration::from_millis(1),
     claim: Duration::from_secs(2),
-    look: Duration::from_millis(100),
+    look: Pace::STANDARD.look,
     timeouts: Timeouts {
         resolve: Duration::from_millis(500),
         connect: Duration::from_millis(500),

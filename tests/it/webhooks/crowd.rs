@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use tidemark_ingest::Settings;
 use tidemark_runtime::clock;
 use tidemark_store::{Endpoint, Slot};
 use tidemark_tests::Reaction;
@@ -52,10 +53,15 @@ async fn ten_thousand_due_deliveries_to_a_dead_endpoint_do_not_delay_another() {
     let beside = beside.into_iter().find(is_beside).unwrap();
     scene.receiver.react("dead", |_| Reaction::Silence);
     scene.commit("tea", 3, clock::now()).await;
-    let worker = scene.worker().await;
+    // As patient as in production, in proportion: whatever the dead one is given is gone for longer than anybody may wait.
+    let patient = |settings: &mut Settings| {
+        settings.webhooks.pace.timeouts.exchange = WITHIN * 4;
+        settings.webhooks.pace.claim = WITHIN * 8;
+    };
+    let worker = scene.worker_with(patient).await;
     scene.receiver.until_received("dead", 1).await;
     scene.pile_up(&dead).await;
-    scene.receiver.until_received("dead", 3).await;
+    scene.receiver.until_received("dead", 4).await;
     scene.endpoint_with("beside", None, beside).await;
     for item in ["mug", "tray", "bowl"] {
         let announced = Instant::now();

@@ -130,7 +130,7 @@ async fn deliveries_to_a_deleted_endpoint_are_cancelled_and_never_looked_at_agai
     // Looks go on, and nothing follows from them.
     let front = scene.deployment.world.front();
     let [queries, transactions] = ["Query", "TransactWriteItems"].map(|call| front.calls(call));
-    wait_until("many more looks", DEADLINE, async || front.calls("Query") > queries + 200).await;
+    wait_until("many more looks", DEADLINE, async || front.calls("Query") > queries + 60).await;
     assert_eq!(front.calls("TransactWriteItems"), transactions);
     worker.stop().await;
 }

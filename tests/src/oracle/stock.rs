@@ -174,7 +174,10 @@ fn stored_levels(rows: &[Item]) -> Levels {
         let standing: Value = serde_json::from_str(text(&row["standing"])).expect("JSON");
         let [on_hand, committed, incoming] = ["on_hand", "committed", "incoming"].map(|name| quantity(name).expect("a number"));
         let point = quantity("reorder_point").as_ref().map(plain);
-        let is_firing = standing.get("firing").is_some();
+        let is_firing = standing.get("firing").is_some_and(|alert| {
+            assert_eq!(*alert, alert_of(rows, tenant, text_of(&alert["id"])), "a row's alert is the one that is shown");
+            true
+        });
         let line = format!(
             "{} on hand, {} committed, {} incoming, reorder point {point:?}, firing {is_firing}",
             plain(&on_hand),
@@ -213,7 +216,7 @@ fn stored_episodes(rows: &[Item]) -> Episodes {
     }
     let mut episodes = Episodes::new();
     for ((tenant, alert), told) in events {
-        assert!(row_of(rows, tenant, alert), "{alert} is stored with its events");
+        alert_of(rows, tenant, alert);
         let about = |name: &str| text_of(&told[&1]["data"]["alert"][name]).replace('%', "%25").replace('#', "%23");
         let key = format!("{tenant}|{}#{}", about("item"), about("location"));
         episodes.entry(key).or_default().push(told.values().map(line_of).collect());
@@ -222,8 +225,12 @@ fn stored_episodes(rows: &[Item]) -> Episodes {
     episodes
 }
 
-fn row_of(rows: &[Item], tenant: &str, alert: &str) -> bool {
-    family(rows, "ALERTS").any(|(of, _, id, _)| (of, id) == (tenant, alert))
+/// # Panics
+/// When it is not stored.
+fn alert_of(rows: &[Item], tenant: &str, id: &str) -> Value {
+    let stored = family(rows, "ALERTS").find(|(of, _, stored, _)| (*of, *stored) == (tenant, id));
+    let (.., row) = stored.unwrap_or_else(|| panic!("{id} is not stored"));
+    serde_json::from_str(text(&row["alert"])).expect("JSON")
 }
 
 fn line_of(event: &Value) -> String {
