@@ -315,6 +315,26 @@ async fn the_worker_that_lists_counts_the_shards_by_state() {
 }
 
 #[tokio::test]
+async fn work_beside_the_streams_is_shared_by_workers_that_are_well() {
+    const COUNT: u16 = 8;
+    let emulator = Emulator::start().await;
+    let source = emulator.orders().await;
+    let mono = Instant::now();
+    let mut first = worker(&emulator.streams, &source, mono).await;
+    assert_eq!(first.share(COUNT, mono).len(), usize::from(COUNT), "it knows of no other");
+    let mut second = worker(&emulator.streams, &source, mono).await;
+    second.tick(at(0), mono).await.unwrap();
+    first.tick(at(0), mono + TTL / 5).await.unwrap();
+    let mut shares = [first.share(COUNT, mono + TTL / 5), second.share(COUNT, mono)].concat();
+    shares.sort_unstable();
+    assert_eq!(shares, (0..COUNT).collect::<Vec<_>>());
+    second.drain(at(1), mono).await.unwrap();
+    assert!(second.share(COUNT, mono).is_empty(), "one that leaves has none");
+    let paused = mono + TTL * 2;
+    assert!(first.is_paused(paused) && first.share(COUNT, paused).is_empty(), "one that is paused has none");
+}
+
+#[tokio::test]
 async fn one_stream_that_cannot_be_listed_does_not_keep_others_from_being_read() {
     let emulator = Emulator::start().await;
     let streams = emulator.with_stream(&FakeStream::new(|_, body| match body["StreamArn"].as_str() {
