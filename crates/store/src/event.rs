@@ -5,11 +5,11 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
 use tidemark_domain::{AlertId, EndpointId, EventId, TenantId};
 
-use crate::due::{Claim, Claimed, Due, Slot, in_index};
+use crate::due::{Claimed, Due, Slot, in_index};
 use crate::edit::Edit;
 use crate::error::Error;
 use crate::item::{Item, Stored, item_of, n, s};
-use crate::key::{self, EVENT_LEAD, EXPIRES_AT, Key, PK, SK};
+use crate::key::{self, EVENT_LEAD, EXPIRES_AT, INDEX_PK, INDEX_SK, Key, PK, SK};
 use crate::read::{Order, Stretch};
 use crate::{Store, Tenant};
 
@@ -210,12 +210,11 @@ impl Store {
         self.claim(due, until, Event::read).await
     }
 
-    /// The events of an alert before a sequence number that are neither fanned out nor skipped, earliest first. They need not be
-    /// claimed to be settled: whoever is first wins, for each is settled only as it was read here.
+    /// The events of an alert before a sequence number that are neither fanned out nor skipped, earliest first.
     ///
     /// # Errors
     /// When they cannot be read.
-    pub async fn unsettled_events(&self, tenant: &Tenant, alert: &AlertId, before: u32) -> Result<Vec<Claimed<Event>>, Error> {
+    pub async fn unsettled_events(&self, tenant: &Tenant, alert: &AlertId, before: u32) -> Result<Vec<Event>, Error> {
         let pk = key::alert_events(tenant.id(), alert);
         let mut after = Some(key::alert_event_sort_key(before));
         let mut unsettled = Vec::new();
@@ -223,13 +222,13 @@ impl Store {
             let wanted = Stretch { pk: &pk, prefix: "", after: after.as_deref(), order: Order::Falling, limit: UNSETTLED_MAX };
             let found = self.stretch(&wanted).await?;
             for item in &found.items {
-                let stored = Stored(item);
+                let event = Event::read(&Stored(item))?;
                 // They are settled in order, so before one that is settled all are.
-                let Some(claim) = Claim::of_item(&stored)? else {
+                if event.state.is_settled() {
                     unsettled.reverse();
                     return Ok(unsettled);
-                };
-                unsettled.push(Claimed { tenant: tenant.clone(), value: Event::read(&stored)?, claim });
+                }
+                unsettled.push(event);
             }
             after = found.items.last().filter(|_| found.more).map(|item| Stored(item).text(SK)).transpose()?;
             if after.is_none() {
@@ -239,12 +238,12 @@ impl Store {
         }
     }
 
-    /// Lets an event go without fanning it out. False: another settled or claimed it first.
+    /// Lets an event go without fanning it out. False: another settled it first.
     ///
     /// # Errors
     /// When DynamoDB cannot be asked.
-    pub async fn skip_event(&self, event: &Claimed<Event>) -> Result<bool, Error> {
-        match self.edit(settle(event, &EventState::Skipped)).await {
+    pub async fn skip_event(&self, tenant: &Tenant, event: &Event) -> Result<bool, Error> {
+        match self.edit(settle(tenant, event, &EventState::Skipped)).await {
             Ok(_) => Ok(true),
             Err(Error::ConditionFailed) => Ok(false),
             Err(error) => Err(error),
@@ -252,7 +251,9 @@ impl Store {
     }
 }
 
-/// Ends an event's being due, on condition that it is as it was read.
-pub(crate) fn settle(event: &Claimed<Event>, state: &EventState) -> Edit {
-    event.claim.end().set(STATE, s(state.as_str()))
+/// Ends an event's being due, on condition that nobody has. Who has claimed it does not matter: a claim saves others the work, and
+/// an event that is about to be settled by two is settled by the first.
+pub(crate) fn settle(tenant: &Tenant, event: &Event, state: &EventState) -> Edit {
+    let edit = Edit::of(&key::event(tenant.id(), &event.key)).only_if(STATE, s(event.state.as_str()));
+    edit.remove(INDEX_PK).remove(INDEX_SK).set(STATE, s(state.as_str()))
 }

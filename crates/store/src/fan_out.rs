@@ -4,37 +4,36 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use tidemark_domain::EndpointId;
 
-use crate::Store;
 use crate::alert::NOTIFIED;
 use crate::delivery::Delivery;
-use crate::due::Claimed;
 use crate::edit::Edit;
 use crate::endpoint::ENDPOINTS_MAX;
 use crate::error::Error;
 use crate::event::{Event, EventKey, EventState, settle};
 use crate::key;
 use crate::transact::NotMade;
+use crate::{Store, Tenant};
 
 /// How often a fan-out is sent: once more without what is there already, and once more for what came meanwhile.
 const ATTEMPTS_MAX: usize = 3;
 
 impl Store {
     /// Makes an event's deliveries, due now, and notes with its alert who has one. An endpoint that has its delivery already keeps
-    /// it. False: the claim is lost, and nothing was made.
+    /// it. False: another settled the event first, and nothing was made.
     ///
     /// # Errors
     /// [`Error::Refused`] for more than [`ENDPOINTS_MAX`] endpoints, and when DynamoDB cannot be asked.
-    pub async fn fan_out(&self, event: &Claimed<Event>, endpoints: &[EndpointId], now: Timestamp) -> Result<bool, Error> {
+    pub async fn fan_out(&self, tenant: &Tenant, event: &Event, endpoints: &[EndpointId], now: Timestamp) -> Result<bool, Error> {
         if endpoints.len() > ENDPOINTS_MAX {
             return Err(Error::Refused(format!("an event for {} endpoints", endpoints.len())));
         }
-        let mut items = vec![settle(event, &EventState::Done).within(&self.tables.data)];
-        if let (EventKey::Alert { alert, .. }, false) = (&event.value.key, endpoints.is_empty()) {
+        let mut items = vec![settle(tenant, event, &EventState::Done).within(&self.tables.data)];
+        if let (EventKey::Alert { alert, .. }, false) = (&event.key, endpoints.is_empty()) {
             let notified = AttributeValue::Ss(endpoints.iter().map(|endpoint| endpoint.to_string()).collect());
-            let edit = Edit::of(&key::alert(event.tenant.id(), alert)).add(NOTIFIED, notified).only_if_there();
+            let edit = Edit::of(&key::alert(tenant.id(), alert)).add(NOTIFIED, notified).only_if_there();
             items.push(edit.within(&self.tables.data));
         }
-        items.extend(endpoints.iter().map(|endpoint| self.put_new(Delivery::item(&event.tenant, &event.value, endpoint, now))));
+        items.extend(endpoints.iter().map(|endpoint| self.put_new(Delivery::item(tenant, event, endpoint, now))));
         for _ in 0..ATTEMPTS_MAX {
             match self.transact(items.clone()).await {
                 Ok(()) => return Ok(true),

@@ -129,7 +129,7 @@ impl Stock {
             if matches!(due.work, Work::Event(_)) {
                 let until = clock::now() + jiff::SignedDuration::from_secs(30);
                 let event = self.deployment.store.claim_event(&due, until).await.unwrap().expect("nobody else claims");
-                assert!(self.deployment.store.fan_out(&event, endpoints, clock::now()).await.unwrap());
+                assert!(self.deployment.store.fan_out(&event.tenant, &event.value, endpoints, clock::now()).await.unwrap());
             }
         }
     }

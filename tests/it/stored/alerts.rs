@@ -150,12 +150,12 @@ async fn events_of_an_alert_that_are_not_settled_are_found_in_order() {
     }
     let unsettled = async || shelf.store.unsettled_events(&shelf.tenant, &alert.id, 4).await.unwrap();
     let found = unsettled().await;
-    assert_eq!(found.iter().map(|event| sequence(&event.value.key)).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(found.iter().map(|event| sequence(&event.key)).collect::<Vec<_>>(), [1, 2, 3]);
     for event in &found[..2] {
-        assert!(shelf.store.skip_event(event).await.unwrap());
+        assert!(shelf.store.skip_event(&shelf.tenant, event).await.unwrap());
     }
-    assert_eq!(unsettled().await.iter().map(|event| sequence(&event.value.key)).collect::<Vec<_>>(), [3]);
-    assert!(!shelf.store.skip_event(&found[0]).await.unwrap(), "settled once");
+    assert_eq!(unsettled().await.iter().map(|event| sequence(&event.key)).collect::<Vec<_>>(), [3]);
+    assert!(!shelf.store.skip_event(&shelf.tenant, &found[0]).await.unwrap(), "settled once");
     let earlier = shelf.store.alert_events(&shelf.tenant, &alert.id, Some(3), 1).await.unwrap();
     assert_eq!((sequence(&earlier.events[0].key), earlier.more), (2, true));
 }

@@ -24,7 +24,7 @@ async fn of_two_who_claim_one_entry_one_wins() {
 }
 
 #[tokio::test]
-async fn a_claim_lapses_and_whoever_held_it_can_do_nothing_more() {
+async fn a_claim_lapses_and_whoever_held_it_cannot_keep_the_work_from_others() {
     let shelf = Shelf::new().await;
     let alert = shelf.fired("tea").await;
     let key = EventKey::Alert { alert: alert.id, sequence: 1 };
@@ -35,14 +35,15 @@ async fn a_claim_lapses_and_whoever_held_it_can_do_nothing_more() {
     assert_eq!(lapsed.at, at(30_000), "it comes due again by itself");
 
     let mut next = shelf.store.claim_event(&lapsed, at(60_000)).await.unwrap().expect("claimed");
-    assert!(!shelf.store.skip_event(&crashed).await.unwrap());
-    assert!(!shelf.store.fan_out(&crashed, &[], at(30_001)).await.unwrap());
     assert!(!shelf.store.put_off(&mut crashed.clone(), at(90_000)).await.unwrap());
     assert!(shelf.store.put_off(&mut next, at(90_000)).await.unwrap());
-    assert!(shelf.store.fan_out(&next, &[], at(80_000)).await.unwrap());
+    assert!(shelf.store.fan_out(&shelf.tenant, &next.value, &[], at(80_000)).await.unwrap());
     assert!(find().await.is_none(), "what is done is not due");
     assert_eq!(shelf.store.event(&shelf.tenant, &key).await.unwrap().unwrap().state, EventState::Done);
-    assert!(!shelf.store.skip_event(&next).await.unwrap(), "once done, it stays so");
+    for late in [&crashed, &next] {
+        assert!(!shelf.store.skip_event(&shelf.tenant, &late.value).await.unwrap(), "once done, it stays so");
+        assert!(!shelf.store.fan_out(&shelf.tenant, &late.value, &[], at(80_001)).await.unwrap(), "by whomever");
+    }
 }
 
 #[tokio::test]
@@ -75,7 +76,10 @@ async fn a_sweep_meets_events_first_and_skips_from_endpoint_to_endpoint() {
         if number < 2 {
             let [due] = &shelf.due(slot, None).await[..1] else { panic!("nothing is due") };
             let event = shelf.store.claim_event(due, at(1)).await.unwrap().expect("claimed");
-            assert!(shelf.store.fan_out(&event, &endpoints, at(1)).await.unwrap(), "also where the alert is gone");
+            assert!(
+                shelf.store.fan_out(&shelf.tenant, &event.value, &endpoints, at(1)).await.unwrap(),
+                "also where the alert is gone"
+            );
         }
     }
     let mut met = Vec::new();

@@ -49,7 +49,10 @@ async fn an_event_fanned_out_twice_is_one_delivery() {
     let (first, second) = (shelf.endpoint().await.id, shelf.endpoint().await.id);
     let event = shelf.claimed_event("tea").await;
     let endpoints = [first.clone(), second.clone()];
-    let both = tokio::join!(shelf.store.fan_out(&event, &endpoints, at(1)), shelf.store.fan_out(&event, &endpoints, at(2)));
+    let both = tokio::join!(
+        shelf.store.fan_out(&shelf.tenant, &event.value, &endpoints, at(1)),
+        shelf.store.fan_out(&shelf.tenant, &event.value, &endpoints, at(2))
+    );
     let (one, other) = (both.0.unwrap(), both.1.unwrap());
     assert!(one != other, "one of two is first: {one}, {other}");
     for endpoint in &endpoints {
@@ -73,7 +76,7 @@ async fn an_attempt_is_recorded_under_its_claim_only() {
     let shelf = Shelf::new().await;
     let endpoint = shelf.endpoint().await.id;
     let event = shelf.claimed_event("tea").await;
-    shelf.store.fan_out(&event, std::slice::from_ref(&endpoint), at(1)).await.unwrap();
+    shelf.store.fan_out(&shelf.tenant, &event.value, std::slice::from_ref(&endpoint), at(1)).await.unwrap();
     let slow = shelf.claimed_delivery(&endpoint, 30_000).await.expect("claimed");
     let id = slow.value.id.clone();
     let quick = shelf.claimed_delivery(&endpoint, 60_000).await.expect("the claim lapsed");
@@ -109,7 +112,7 @@ async fn an_endpoint_that_is_gone_does_not_come_back_by_an_attempt() {
     let shelf = Shelf::new().await;
     let endpoint: Endpoint = shelf.endpoint().await;
     let event = shelf.claimed_event("tea").await;
-    shelf.store.fan_out(&event, std::slice::from_ref(&endpoint.id), at(1)).await.unwrap();
+    shelf.store.fan_out(&shelf.tenant, &event.value, std::slice::from_ref(&endpoint.id), at(1)).await.unwrap();
     let delivery = shelf.claimed_delivery(&endpoint.id, 30_000).await.expect("claimed");
     shelf.store.delete_endpoint(&shelf.tenant, &endpoint).await.unwrap();
     let effect = EndpointEffect { health: Some("{}".to_owned()), ..EndpointEffect::default() };
@@ -127,7 +130,7 @@ async fn a_held_delivery_waits_for_its_requeueing() {
     let shelf = Shelf::new().await;
     let endpoint = shelf.endpoint().await.id;
     let event = shelf.claimed_event("tea").await;
-    shelf.store.fan_out(&event, std::slice::from_ref(&endpoint), at(1)).await.unwrap();
+    shelf.store.fan_out(&shelf.tenant, &event.value, std::slice::from_ref(&endpoint), at(1)).await.unwrap();
     let delivery = shelf.claimed_delivery(&endpoint, 30_000).await.expect("claimed");
     assert!(shelf.store.settle_delivery(&delivery, Next::Held).await.unwrap());
     assert!(!shelf.store.settle_delivery(&delivery, Next::Cancelled).await.unwrap());

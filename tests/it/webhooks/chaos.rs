@@ -32,7 +32,7 @@ const CALM_MS: std::ops::Range<u64> = 500..2000;
 const FAULTY_PER_MILLE: u32 = 10;
 const CALLS: [&str; 5] = ["GetItem", "Query", "UpdateItem", "TransactWriteItems", "BatchGetItem"];
 /// An event is refused by an endpoint this often at most, so that none is ever given up.
-const REFUSED_MAX: usize = 4;
+const REFUSED_MAX: usize = 3;
 const TYPES: [(&str, Option<&[EventType]>); 3] =
     [("all", None), ("begins", Some(&[EventType::AlertFired])), ("ends", Some(&[EventType::AlertResolved]))];
 
@@ -85,8 +85,9 @@ fn badly(received: &Received) -> Reaction {
     match lot % 10 {
         0..=2 => Reaction::Status(500),
         3 => Reaction::Drop,
-        4 => Reaction::Slow(Duration::from_millis(300), 200),
-        5 => Reaction::Slow(Duration::from_millis(600), 503),
+        4 => Reaction::Slow(Duration::from_millis(100), 200),
+        // Says that it is overloaded: each of these halves what is sent to it at once.
+        5 => Reaction::Slow(Duration::from_millis(200), 503),
         _ => Reaction::Status(200),
     }
 }

@@ -97,6 +97,9 @@ async fn whoever_meets_a_later_event_settles_those_before_it() {
     let worker = scene.worker().await;
     scene.receiver.until_taken("all", &["fired", "resolved"]).await;
     scene.until_nothing_is_due().await;
-    assert!(!scene.store().fan_out(&claimed, &[], clock::now()).await.unwrap(), "whoever had it comes too late");
+    assert!(
+        !scene.store().fan_out(&claimed.tenant, &claimed.value, &[], clock::now()).await.unwrap(),
+        "whoever had it comes too late"
+    );
     worker.stop().await;
 }

@@ -1,26 +1,24 @@
 //! One event: who gets it, and when it is old news.
 //!
 //! A crash anywhere in here heals by itself. Before the fan-out nothing is written but the claim, which ends. The fan-out is one
-//! transaction: the deliveries, the alert's note of who was told, and that the event is done, on condition that the claim stands.
-//! Whoever claims the event next does all of it, or finds it done.
+//! transaction: the deliveries, the alert's note of who was told, and that the event is done, on condition that it was not. Whoever
+//! claims the event next does all of it, or finds it done.
 //!
-//! Events of one alert go out in order: whoever claims one settles those before it first, whoever else may have claimed them. Each
-//! is settled on condition that it is as it was read, so two that do so never both succeed.
+//! Events of one alert go out in order: whoever claims one settles those before it first, whoever else may have claimed them. Of two
+//! that settle one event the first succeeds, and for both it is settled then.
 
 mod plan;
 
 use std::time::Duration;
 
 use tidemark_runtime::clock;
-use tidemark_store::{AlertRecord, Claimed, Due, Event, EventKey, EventState, Hold, Slot};
+use tidemark_store::{AlertRecord, Due, Event, EventKey, EventState, Hold, Slot, Tenant};
 use tidemark_streams::StreamArn;
 
 use self::plan::Occasion;
 use super::instruments::EventFate;
 use super::{Dispatch, Error};
 
-/// When an event is claimed again whose predecessors somebody else was about to settle.
-const OVERTAKEN: Duration = Duration::from_millis(200);
 /// A held event is looked at again after this share of the time it was held, so that a long catch-up costs few looks…
 const HOLD_SHARE: u32 = 4;
 /// …and within these bounds.
@@ -40,47 +38,41 @@ impl Dispatch {
             self.store.put_off(&mut event, clock::now() + self.pace.scaled(look)).await?;
             return Ok(());
         }
-        if let EventKey::Alert { alert, sequence } = event.value.key.clone() {
-            for earlier in self.store.unsettled_events(&event.tenant, &alert, sequence).await? {
-                if !self.settle(&earlier).await? {
-                    self.store.put_off(&mut event, clock::now() + OVERTAKEN).await?;
-                    return Ok(());
-                }
+        if let EventKey::Alert { alert, sequence } = &event.value.key {
+            for earlier in self.store.unsettled_events(&event.tenant, alert, *sequence).await? {
+                self.settle(&event.tenant, &earlier).await?;
             }
         }
-        self.settle(&event).await?;
-        Ok(())
+        self.settle(&event.tenant, &event.value).await
     }
 
-    /// Fans an event out, or skips it. False: somebody else did one or the other first, or is about to.
-    async fn settle(&self, event: &Claimed<Event>) -> Result<bool, Error> {
-        let occasion = match &event.value.key {
+    /// Fans an event out, or skips it, unless somebody else did one or the other first.
+    async fn settle(&self, tenant: &Tenant, event: &Event) -> Result<(), Error> {
+        let occasion = match &event.key {
             // Read after the events before this one were settled: those who heard of them are to hear of the end, too.
-            EventKey::Alert { alert, .. } => match self.store.alert(&event.tenant, alert).await? {
+            EventKey::Alert { alert, .. } => match self.store.alert(tenant, alert).await? {
                 Some(AlertRecord { alert, notified }) => Occasion::Alert { alert: Box::new(alert), notified },
-                None => return self.skip(event).await,
+                None => return self.skip(tenant, event).await,
             },
             EventKey::Endpoint { endpoint, .. } => Occasion::Endpoint(endpoint.clone()),
         };
-        let endpoints = self.store.endpoints(&event.tenant).await?;
+        let endpoints = self.store.endpoints(tenant).await?;
         let now = clock::now();
-        let Some(recipients) = plan::recipients(&event.value, &occasion, &endpoints, now) else {
-            return self.skip(event).await;
+        let Some(recipients) = plan::recipients(event, &occasion, &endpoints, now) else {
+            return self.skip(tenant, event).await;
         };
-        if !self.store.fan_out(event, &recipients, now).await? {
-            return Ok(false);
+        if self.store.fan_out(tenant, event, &recipients, now).await? {
+            self.instruments.event(EventFate::FannedOut);
+            recipients.iter().for_each(|endpoint| self.wake.slot(Slot::of_endpoint(endpoint)));
         }
-        self.instruments.event(EventFate::FannedOut);
-        recipients.iter().for_each(|endpoint| self.wake.slot(Slot::of_endpoint(endpoint)));
-        Ok(true)
+        Ok(())
     }
 
-    async fn skip(&self, event: &Claimed<Event>) -> Result<bool, Error> {
-        let is_skipped = self.store.skip_event(event).await?;
-        if is_skipped {
+    async fn skip(&self, tenant: &Tenant, event: &Event) -> Result<(), Error> {
+        if self.store.skip_event(tenant, event).await? {
             self.instruments.event(EventFate::Skipped);
         }
-        Ok(is_skipped)
+        Ok(())
     }
 
     /// Whether everything is known that was in the stream when the event was held. A stream that does not get there within the age
