@@ -11,12 +11,17 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::commit::chain;
 use crate::pause::Pause;
 
+mod weight;
+
 /// Bytes of records that one worker holds in memory, all shards together.
 const BUDGET_BYTES: usize = 256 * 1024 * 1024;
-/// What a page is taken to weigh before it is known: the most that GetRecords gives (1 MB), as records in memory.
-const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
-/// How much larger a record is in memory than DynamoDB counts it, about.
-const WIRE_TO_MEMORY: usize = 4;
+/// What a page is taken to hold before it is known, unless the one before it held more: the most that GetRecords gives (1 MB), as
+/// records of a few dozen attributes.
+const PAGE_BYTES: usize = 4 * 1024 * 1024;
+/// The most that a page is taken to hold, so that there is always room for one. A page of nothing but flags comes near.
+const PAGE_BYTES_MAX: usize = BUDGET_BYTES / 2;
+/// How often a record is there, about: as it rests, and for moments as the SDK's, or in the copies that folding makes.
+const COPIES: usize = 2;
 /// The budget is counted in these.
 const UNIT_BYTES: usize = 4 * 1024;
 /// Pages of one shard that wait for its commit.
@@ -58,9 +63,10 @@ pub(crate) struct FetchedPage {
 
 /// Reads until the shard ends, its records are gone, or nobody takes pages any more.
 pub(crate) async fn fetch(mut reader: ShardReader, pages: Sender<Fetched>, budget: Budget, pause: Pause) {
+    let mut expected = units(PAGE_BYTES);
     loop {
         pause.over().await;
-        let Some(wait) = step(&mut reader, &pages, &budget).await else { return };
+        let Some(wait) = step(&mut reader, &pages, &budget, &mut expected).await else { return };
         tokio::select! {
             biased;
             () = pages.closed() => return,
@@ -69,14 +75,16 @@ pub(crate) async fn fetch(mut reader: ShardReader, pages: Sender<Fetched>, budge
     }
 }
 
-/// Reads one page and passes it on; says how long to wait before the next, or that there is none.
-async fn step(reader: &mut ShardReader, pages: &Sender<Fetched>, budget: &Budget) -> Option<Duration> {
-    let mut memory = budget.reserve_page().await;
+/// Reads one page and passes it on; says how long to wait before the next, or that there is none. A page is expected to hold so many
+/// units, as the one before it.
+async fn step(reader: &mut ShardReader, pages: &Sender<Fetched>, budget: &Budget, expected: &mut u32) -> Option<Duration> {
+    let mut memory = budget.reserve(*expected).await;
     let asked_at = tidemark_runtime::clock::now();
     let fetched = match reader.next().await {
         Ok(page) => {
-            let unused = memory.num_permits().saturating_sub(units(page.bytes * WIRE_TO_MEMORY));
-            drop(memory.split(unused));
+            let held = units(COPIES * page.records.iter().map(weight::of_record).sum::<usize>());
+            budget.correct(&mut memory, held);
+            *expected = held.max(units(PAGE_BYTES));
             Fetched::Page(FetchedPage { page, asked_at, at_tip: !reader.pause().is_zero(), memory })
         }
         Err(ReadError::Trimmed) => Fetched::Trimmed,
@@ -99,12 +107,27 @@ async fn step(reader: &mut ShardReader, pages: &Sender<Fetched>, budget: &Budget
 }
 
 impl Budget {
-    async fn reserve_page(&self) -> OwnedSemaphorePermit {
-        let units = u32::try_from(PAGE_BYTES_MAX / UNIT_BYTES).expect("a page is far below 2^32 units");
+    async fn reserve(&self, units: u32) -> OwnedSemaphorePermit {
         self.0.clone().acquire_many_owned(units).await.expect("the semaphore is never closed")
+    }
+
+    /// Has a page hold what it turned out to hold. More than was reserved is taken if it is there, and not waited for: whoever
+    /// could give it back may be waiting, too. So a shard whose items change all at once is counted short by one page.
+    fn correct(&self, memory: &mut OwnedSemaphorePermit, units: u32) {
+        let reserved = memory.num_permits();
+        let held = usize::try_from(units).expect("a count of units fits");
+        if let Some(missing) = units.checked_sub(u32::try_from(reserved).unwrap_or(u32::MAX)) {
+            if let Ok(more) = self.0.clone().try_acquire_many_owned(missing) {
+                memory.merge(more);
+            }
+        } else {
+            drop(memory.split(reserved - held));
+        }
     }
 }
 
-fn units(bytes: usize) -> usize {
-    bytes.div_ceil(UNIT_BYTES).clamp(1, PAGE_BYTES_MAX / UNIT_BYTES)
+/// Units of the budget for a page of so many bytes.
+fn units(bytes: usize) -> u32 {
+    let units = bytes.min(PAGE_BYTES_MAX).div_ceil(UNIT_BYTES).max(1);
+    u32::try_from(units).expect("the budget is far below 2^32 units")
 }

@@ -91,13 +91,14 @@ impl Ingest {
         let streams = Streams::new(aws, settings.tables.control.clone());
         store.verify_tables().await?;
         // Before the file is adopted: a start that is refused must not have changed what runs.
-        describe_sources(&streams, file).await?;
+        let mut tables = HashMap::new();
+        describe_sources(&streams, file, &mut tables).await?;
         let adopted = store.adopt(file, clock::now()).await?;
         for warning in &adopted.warnings {
             tracing::warn!("{warning}");
         }
         let running = adopted.running;
-        let described = describe_sources(&streams, &running.definitions()).await?;
+        let described = describe_sources(&streams, &running.definitions(), &mut tables).await?;
         let sources =
             described.iter().map(|(name, stream)| (stream.id.table().to_owned(), name.clone())).collect::<HashMap<_, _>>();
         let config = WorkerConfig { name: settings.worker_id.clone(), lease_ttl: settings.lease_ttl, start: settings.start };
@@ -142,11 +143,24 @@ impl Ingest {
     }
 }
 
-async fn describe_sources(streams: &Streams, definitions: &Definitions) -> Result<Vec<(SourceName, SourceStream)>, Error> {
+/// The streams of all sources. Tables that are known are not asked about again: DynamoDB describes a stream ten times a second, to
+/// all workers of an account together, and they may all start at once.
+async fn describe_sources(
+    streams: &Streams,
+    definitions: &Definitions,
+    tables: &mut HashMap<String, SourceStream>,
+) -> Result<Vec<(SourceName, SourceStream)>, Error> {
     let mut described = Vec::new();
     for (name, source) in &definitions.sources {
-        let stream = streams.describe_source(&source.table).await;
-        let stream = stream.map_err(|source| Error::Source { name: name.clone(), source })?;
+        let stream = match tables.get(&source.table) {
+            Some(known) => known.clone(),
+            None => {
+                let stream = streams.describe_source(&source.table).await;
+                let stream = stream.map_err(|source| Error::Source { name: name.clone(), source })?;
+                tables.insert(source.table.clone(), stream.clone());
+                stream
+            }
+        };
         check_keys(definitions, name, source, &stream)?;
         described.push((name.clone(), stream));
     }

@@ -19,7 +19,7 @@ use crate::commit::{Backoff, Committer, Error, FullRows, Outcome};
 
 /// Commits of one worker that are under way at once, shared or alone.
 const UNDER_WAY_MAX: usize = 2;
-/// How long a commit that goes alone keeps its slot.
+/// How long a commit, shared or alone, keeps its slot.
 const SLOT_HELD_MAX: Duration = Duration::from_millis(500);
 /// Commits with more items go alone: they fill a transaction by themselves.
 const ITEMS_TO_SHARE_MAX: usize = 40;
@@ -85,16 +85,7 @@ impl Pool {
         } else {
             None
         };
-        let commit = self.committer.commit(advance, writes, from, full);
-        tokio::pin!(commit);
-        tokio::select! {
-            biased;
-            outcome = &mut commit => return outcome,
-            () = tokio::time::sleep(SLOT_HELD_MAX) => {}
-        }
-        // One that meets others again and again must not keep the other shards of this worker waiting.
-        drop(slot);
-        commit.await
+        holding(slot, self.committer.commit(advance, writes, from, full)).await
     }
 
     async fn turn(&self, advance: &Advance, writes: &Writes, from: &Provenance) -> Turn {
@@ -161,6 +152,18 @@ fn is_shareable(writes: &Writes) -> bool {
     is_plain && !writes.is_empty() && writes.items() <= ITEMS_TO_SHARE_MAX
 }
 
+/// Commits while holding a slot, for a while: a commit that gets no answer, or meets others again and again, must not keep the other
+/// shards of this worker waiting.
+async fn holding<T>(slot: impl Send, commit: impl Future<Output = T>) -> T {
+    tokio::pin!(commit);
+    tokio::select! {
+        biased;
+        made = &mut commit => return made,
+        () = tokio::time::sleep(SLOT_HELD_MAX) => drop(slot),
+    }
+    commit.await
+}
+
 /// Makes one shared transaction, and tells each shard how it ended.
 async fn share(store: Store, group: Vec<Waiting>, slot: OwnedSemaphorePermit) {
     let writes = Writes::merged(group.iter().map(|waiting| &waiting.writes));
@@ -168,12 +171,16 @@ async fn share(store: Store, group: Vec<Waiting>, slot: OwnedSemaphorePermit) {
         let fences = group.iter().map(|waiting| waiting.advance.update()).collect();
         store.commit(fences, &writes, &group[0].from).await
     };
-    let mut ended = attempt().await;
-    if matches!(ended, Err(CommitError::Contended)) {
-        Backoff::default().wait().await;
-        ended = attempt().await;
-    }
-    drop(slot);
+    let made = async {
+        match attempt().await {
+            Err(CommitError::Contended) => {
+                Backoff::default().wait().await;
+                attempt().await
+            }
+            ended => ended,
+        }
+    };
+    let ended = holding(slot, made).await;
     for waiting in group {
         let turn = if ended.is_ok() { Turn::Committed } else { Turn::Alone(None) };
         drop(waiting.turn.send(turn));

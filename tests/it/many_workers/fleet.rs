@@ -181,13 +181,15 @@ impl Fleet {
         put.set_item(Some(item_of(&order))).send().await.unwrap();
     }
 
-    /// Writes orders of one unit each that are so large.
-    pub(super) async fn write_large(&mut self, orders: usize, bytes: usize) {
+    /// Writes orders of one unit each with so many flags.
+    pub(super) async fn write_wide(&mut self, orders: usize, flags: usize) {
         let client = Client::new(&self.wire.config());
         for _ in 0..orders {
             self.written += 1;
             let mut order = order(self.written, self.wire.now());
-            order["note"] = json!({ "S": "x".repeat(bytes) });
+            for flag in 0..flags {
+                order[format!("f{flag}")] = json!({ "BOOL": true });
+            }
             client.put_item().table_name(oracle::TABLE).set_item(Some(item_of(&order))).send().await.unwrap();
         }
     }

@@ -17,9 +17,8 @@ pub(super) struct Traced {
     /// As in `X-Amz-Target`, without the service.
     pub(super) name: String,
     pub(super) request: Value,
-    /// Of GetRecords: how many it gave, and their size as DynamoDB counts it.
+    /// Of GetRecords: how many it gave.
     pub(super) records: usize,
-    pub(super) bytes: usize,
     /// Of GetRecords: nothing follows.
     pub(super) closed: bool,
     /// Of a transaction: it was carried out.
@@ -29,15 +28,13 @@ pub(super) struct Traced {
 impl Traced {
     pub(super) fn of(worker: WorkerNumber, call: &Call) -> Self {
         let (name, request) = (call.name.clone(), call.request.clone());
-        Self { worker, at: Instant::now(), name, request, records: 0, bytes: 0, closed: false, is_committed: false }
+        Self { worker, at: Instant::now(), name, request, records: 0, closed: false, is_committed: false }
     }
 
     pub(super) fn take(&mut self, answer: &Answer) {
         let body: Value = serde_json::from_str(&answer.body).unwrap();
         let records = body["Records"].as_array().map_or(&[][..], Vec::as_slice);
         self.records = records.len();
-        let bytes = records.iter().filter_map(|record| record["dynamodb"]["SizeBytes"].as_u64()).sum::<u64>();
-        self.bytes = usize::try_from(bytes).unwrap();
         self.closed = body["NextShardIterator"].is_null();
     }
 
