@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use aws_types::SdkConfig;
 use tidemark_domain::definition::{KeySchema, Source};
-use tidemark_domain::{Definitions, SourceName};
+use tidemark_domain::{Definitions, Running, SourceName};
 use tidemark_runtime::clock;
 use tidemark_runtime::health::Health;
 use tidemark_store::{AdoptError, RunningDefinitions, Store};
@@ -49,6 +49,7 @@ pub use crate::settings::{ALL as SETTINGS, Settings, WebhookSettings};
 pub use crate::stock::{Stock, StockReader, Writing};
 pub use crate::zones::Zones;
 
+use crate::commit::{Backoff, chain};
 use crate::dispatch::Dispatcher;
 use crate::fetch::Budget;
 use crate::pause::PauseSwitch;
@@ -57,6 +58,9 @@ use crate::shard::Shared;
 use crate::supervisor::Supervisor;
 use crate::values::Values;
 use crate::wake::Wake;
+
+/// How often a start is tried that meets others.
+const START_TRIES: usize = 8;
 
 /// Why a worker does not start. Each is one line that says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +75,21 @@ pub enum Error {
     Keys { name: SourceName, problem: String },
     #[error(transparent)]
     Streams(#[from] tidemark_streams::Error),
+}
+
+impl Error {
+    /// Whether it is a matter of the moment: others were writing the same items, or asking too much.
+    fn is_momentary(&self) -> bool {
+        let of_streams = |error: &tidemark_streams::Error| {
+            use tidemark_streams::Error;
+            matches!(error, Error::Conflict { .. } | Error::Throttled { .. } | Error::Server { .. } | Error::TimedOut { .. })
+        };
+        match self {
+            Self::Store(error) | Self::Adopt(AdoptError::Store(error)) => matches!(error, tidemark_store::Error::Throttled(_)),
+            Self::Source { source, .. } | Self::Streams(source) => of_streams(source),
+            Self::Adopt(_) | Self::Keys { .. } => false,
+        }
+    }
 }
 
 /// A worker that is ready to run.
@@ -89,21 +108,7 @@ impl Ingest {
     pub async fn start(aws: &SdkConfig, settings: &Settings, file: &Definitions) -> Result<Self, Error> {
         let store = Store::new(aws, settings.tables.clone());
         let streams = Streams::new(aws, settings.tables.control.clone());
-        store.verify_tables().await?;
-        // Before the file is adopted: a start that is refused must not have changed what runs.
-        let mut tables = HashMap::new();
-        describe_sources(&streams, file, &mut tables).await?;
-        let adopted = store.adopt(file, clock::now()).await?;
-        for warning in &adopted.warnings {
-            tracing::warn!("{warning}");
-        }
-        let running = adopted.running;
-        let described = describe_sources(&streams, &running.definitions(), &mut tables).await?;
-        let sources =
-            described.iter().map(|(name, stream)| (stream.id.table().to_owned(), name.clone())).collect::<HashMap<_, _>>();
-        let config = WorkerConfig { name: settings.worker_id.clone(), lease_ttl: settings.lease_ttl, start: settings.start };
-        let described = described.into_iter().map(|(_, stream)| stream).collect();
-        let worker = Worker::start(streams.clone(), config, described, clock::now(), Instant::now()).await?;
+        let Joined { running, sources, worker } = join(&store, &streams, settings, file).await?;
         tracing::info!(worker = %worker.id(), definitions = running.version, "worker started");
         let (instruments, pause_switch) = (Instruments::default(), PauseSwitch::default());
         let (wake, slots) = (Wake::default(), watch::Sender::new(BTreeSet::new()));
@@ -141,6 +146,47 @@ impl Ingest {
         // Nobody commits any more, so there is nothing left for it to do.
         tasks.shutdown().await;
     }
+}
+
+/// What a worker knows when it has joined the others.
+struct Joined {
+    running: Running,
+    /// By their tables.
+    sources: HashMap<String, SourceName>,
+    worker: Worker,
+}
+
+/// Joins the workers, more than once if need be: where many start at once they meet in the tables, and a worker that would not start
+/// for that would be missed until somebody starts it again. All that joining writes may be written twice.
+async fn join(store: &Store, streams: &Streams, settings: &Settings, file: &Definitions) -> Result<Joined, Error> {
+    let mut backoff = Backoff::default();
+    for _ in 1..START_TRIES {
+        match join_once(store, streams, settings, file).await {
+            Err(error) if error.is_momentary() => {
+                tracing::warn!(error = %chain(&error), "the worker cannot start yet; trying again");
+            }
+            joined => return joined,
+        }
+        backoff.wait().await;
+    }
+    join_once(store, streams, settings, file).await
+}
+
+async fn join_once(store: &Store, streams: &Streams, settings: &Settings, file: &Definitions) -> Result<Joined, Error> {
+    store.verify_tables().await?;
+    // Before the file is adopted: a start that is refused must not have changed what runs.
+    let mut tables = HashMap::new();
+    describe_sources(streams, file, &mut tables).await?;
+    let adopted = store.adopt(file, clock::now()).await?;
+    for warning in &adopted.warnings {
+        tracing::warn!("{warning}");
+    }
+    let described = describe_sources(streams, &adopted.running.definitions(), &mut tables).await?;
+    let sources = described.iter().map(|(name, stream)| (stream.id.table().to_owned(), name.clone())).collect();
+    let config = WorkerConfig { name: settings.worker_id.clone(), lease_ttl: settings.lease_ttl, start: settings.start };
+    let described = described.into_iter().map(|(_, stream)| stream).collect();
+    let worker = Worker::start(streams.clone(), config, described, clock::now(), Instant::now()).await?;
+    Ok(Joined { running: adopted.running, sources, worker })
 }
 
 /// The streams of all sources. Tables that are known are not asked about again: DynamoDB describes a stream ten times a second, to

@@ -105,11 +105,15 @@ async fn missing_credentials_are_one_line_although_the_sdk_has_many() {
 
 #[tokio::test]
 async fn no_single_refusal_ends_a_start() {
-    for fault in [Fault::Throttle, Fault::Reset, Fault::CommitThenDrop] {
+    for fault in [Fault::Throttle, Fault::Reset, Fault::CommitThenDrop, Fault::TransactionConflict] {
         let world = World::start().await;
         assert_eq!(run("tidemark", &["init", "--with-sources"], &complete(&world)).await.code, Some(0));
-        for call in ["DescribeTable", "DescribeStream", "GetItem", "PutItem"] {
-            world.front().fault(call, When::Next(1), fault);
+        let is_read = |call: &&str| call.starts_with("Describe") || *call == "GetItem";
+        for call in ["DescribeTable", "DescribeStream", "GetItem", "PutItem", "UpdateItem"] {
+            // A read meets no transaction.
+            if fault != Fault::TransactionConflict || !is_read(&call) {
+                world.front().fault(call, When::Next(1), fault);
+            }
         }
         let mut process = Process::spawn("tidemark-ingest", &[], &complete(&world));
         let log = process.until_logged("worker started").await;
