@@ -11,19 +11,28 @@ use tidemark_tests::{Client, Deployment, RunningApi};
 
 use orders::Order;
 
+mod admin;
 mod alert_rules;
 mod alerts;
+mod caching;
+mod cors;
 mod credentials;
 mod currencies;
 mod days;
 mod deliveries;
+mod dimensions;
 mod document;
 mod exact;
 mod filters;
 mod freshness;
+mod hostile;
+mod idempotency;
+mod identity;
 mod inventory;
 mod isolation;
+mod limits;
 mod lines;
+mod oidc;
 mod operations;
 mod orders;
 mod quarantine;

@@ -16,7 +16,7 @@ use jiff::SignedDuration;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Value, json};
-use tidemark_domain::alert::{Act, Acted};
+use tidemark_domain::alert::Act;
 use tidemark_domain::{AlertId, Level, Running, SourceName, TenantId};
 use tidemark_ingest::{Committer, Effects, Fold, FullRows, Instruments, Outcome, StockReader, Writing, Zones};
 use tidemark_runtime::clock;
@@ -317,8 +317,7 @@ impl Schedule {
                 let act = Act::Acknowledge { by: "key_test".to_owned(), note: None };
                 let decide = |record: &AlertRecord, level: Option<&Level>| {
                     let acted = act.apply(&record.alert, level, clock::now())?;
-                    let acted = acted.unwrap_or(Acted { alert: record.alert.clone(), event: None });
-                    Ok::<_, tidemark_domain::alert::Error>(AlertChange { acted, event: None })
+                    Ok::<_, tidemark_domain::alert::Error>(acted.map(|acted| AlertChange { acted, event: None }))
                 };
                 self.deployment.store.act(&tenant, &alert.id, clock::now(), decide).await.unwrap();
                 self.acknowledged.insert((alert.key.tenant, alert.id));

@@ -2,9 +2,12 @@
 
 mod chaos;
 mod dev;
+mod drain;
 mod killed;
 mod memory;
 mod operator;
 mod process;
+mod proxy;
+mod rules;
 mod startup;
 mod walkthrough;

@@ -5,17 +5,20 @@ mod claims;
 mod deliveries;
 mod endpoints;
 mod jobs;
+mod keys;
 mod levels;
+mod once;
 mod rules;
 mod table;
+mod tenants;
 
 use jiff::{SignedDuration, Timestamp};
 use tidemark_domain::alert::{Facts, step};
 use tidemark_domain::rule::{Scope, Severity, Threshold, Thresholds};
-use tidemark_domain::{Alert, AlertEvent, AlertId, EndpointId, EventId, InventoryName, Level, LevelKey, Rule, RuleId, TenantId};
+use tidemark_domain::{Alert, AlertEvent, AlertId, EndpointId, InventoryName, Level, LevelKey, Rule, RuleId, TenantId};
 use tidemark_store::{
-    CommitError, Decisions, Due, DuePlace, Endpoint, EndpointState, EventKey, EventWrite, LevelRow, LevelWrite, Provenance,
-    RulesLane, Slot, Store, Tenant, Writes, ulid,
+    CommitError, Decisions, Due, DuePlace, Endpoint, EndpointState, EventWrite, LevelRow, LevelWrite, Provenance, RulesLane,
+    Slot, Store, Tenant, Writes, ulid,
 };
 use tidemark_tests::World;
 use tidemark_tests::deployment::tables;
@@ -148,16 +151,7 @@ fn new_alert(at: Timestamp) -> AlertId {
 }
 
 fn event_write(event: &AlertEvent) -> EventWrite {
-    EventWrite {
-        tenant: event.alert.key.tenant.clone(),
-        key: EventKey::Alert { alert: event.alert.id.clone(), sequence: event.sequence },
-        id: EventId::from_ulid_text(&ulid(event.at, rand::random())).expect("a ULID"),
-        event_type: format!("inventory.alert.{}", event.kind.as_str()),
-        body: b"{}".to_vec(),
-        at: event.at,
-        due_at: event.at,
-        hold: None,
-    }
+    EventWrite::of_alert(event, &format!("inventory.alert.{}", event.kind.as_str()), b"{}", rand::random())
 }
 
 fn provenance() -> Provenance {

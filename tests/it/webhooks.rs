@@ -22,7 +22,7 @@ use tidemark_ingest::Settings;
 use tidemark_runtime::clock;
 use tidemark_store::{
     AlertQuery, AlertsWanted, Change, Decisions, Delivery, DeliveryId, DeliveryQuery, DeliveryState, Due, Endpoint,
-    EndpointState, EventKey, EventWrite, Hold, LevelRow, LevelWrite, RulesLane, Slot, Store, Tenant, ulid,
+    EndpointState, EventWrite, Hold, LevelRow, LevelWrite, RulesLane, Slot, Store, Tenant, ulid,
 };
 use tidemark_tests::deployment::{DEADLINE, RunningIngest, secret_keys, settings};
 use tidemark_tests::{Deployment, Receiver, wait_until};
@@ -241,7 +241,7 @@ impl Scene {
         let acted = self.store().act(&self.tenant, alert, now, |record, level| {
             let acted = act.apply(&record.alert, level, now)?.expect("it changes something");
             let event = acted.event.as_ref().map(event_write);
-            Ok::<_, tidemark_domain::alert::Error>(Change { acted, event })
+            Ok::<_, tidemark_domain::alert::Error>(Some(Change { acted, event }))
         });
         acted.await.unwrap()
     }
@@ -296,16 +296,8 @@ fn new_endpoint() -> EndpointId {
 
 /// An event of now, to be fanned out at once.
 fn event_write(event: &AlertEvent) -> EventWrite {
-    EventWrite {
-        tenant: event.alert.key.tenant.clone(),
-        key: EventKey::Alert { alert: event.alert.id.clone(), sequence: event.sequence },
-        id: new_event(event.at),
-        event_type: EventType::from(event.kind).as_str().to_owned(),
-        body: payload::body(event).unwrap().to_vec(),
-        at: event.at,
-        due_at: event.at,
-        hold: None,
-    }
+    let event_type = EventType::from(event.kind).as_str();
+    EventWrite::of_alert(event, event_type, &payload::body(event).unwrap(), rand::random())
 }
 
 fn new_event(at: Timestamp) -> EventId {

@@ -1,9 +1,11 @@
 //! The API in this process, and clients of it over real HTTP.
 
+use std::time::Duration;
+
 use aws_types::SdkConfig;
 use secrecy::ExposeSecret;
 use serde_json::Value;
-use tidemark_api::{Api, Settings};
+use tidemark_api::{Api, EdgeSettings, Origins, Rate, Settings};
 use tidemark_domain::{Definitions, TenantId};
 use tidemark_runtime::clock;
 use tidemark_store::{Holder, NewKey, Scope, Tenant};
@@ -50,6 +52,11 @@ impl Deployment {
         RunningApi::start(&self.world.config(), file).await
     }
 
+    /// Starts an API whose edge is another.
+    pub async fn start_api_at(&self, edge: EdgeSettings) -> RunningApi {
+        RunningApi::start_as(&self.world.config(), &Settings { edge, ..settings() }, &self.definitions).await
+    }
+
     /// A new key of a tenant's, with every scope it can have.
     pub async fn key_of(&self, tenant: &str) -> String {
         let holder = Holder::Tenant(Tenant::named_by_operator(TenantId::new(tenant).expect("a tenant id")));
@@ -72,13 +79,21 @@ impl RunningApi {
     /// # Panics
     /// When it does not start.
     pub async fn start(config: &SdkConfig, file: &Definitions) -> Self {
+        Self::start_as(config, &settings(), file).await
+    }
+
+    /// Starts an API with other settings, too.
+    ///
+    /// # Panics
+    /// When it does not start.
+    pub async fn start_as(config: &SdkConfig, settings: &Settings, file: &Definitions) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let url = format!("http://{}", listener.local_addr().expect("an address"));
-        let api = Api::start(config, &settings(), file).await.unwrap_or_else(|error| panic!("{error:?}"));
+        let api = Api::start(config, settings, file).await.unwrap_or_else(|error| panic!("{error:?}"));
         let stop = CancellationToken::new();
         let mut tasks = JoinSet::new();
         let shutdown = stop.clone();
-        tasks.spawn(async move { api.serve(listener, shutdown).await.expect("the API goes on listening") });
+        tasks.spawn(api.serve(listener, shutdown));
         Self { url, http: reqwest::Client::new(), stop, tasks }
     }
 
@@ -235,7 +250,8 @@ impl Answer {
     }
 }
 
-fn settings() -> Settings {
+/// Settings of an API that tests run.
+pub fn settings() -> Settings {
     Settings {
         definitions: String::new(),
         tables: tables(),
@@ -244,5 +260,13 @@ fn settings() -> Settings {
         keys: secret_keys(),
         webhook_allow: networks_allowed(),
         webhook_deny: Networks::default(),
+        edge: EdgeSettings {
+            cors_origins: Origins::default(),
+            // Tests that are not about limits ask as fast as they can, and want to read what they have just written.
+            key_rate: Rate { per_second: 100_000, burst: 100_000 },
+            shared_for: Duration::ZERO,
+            drain_delay: Duration::ZERO,
+        },
+        oidc: None,
     }
 }

@@ -8,6 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use tidemark_api::EdgeSettings;
 use tidemark_domain::{Definitions, TenantId, Zone};
 use tidemark_ingest::{Pace, WebhookSettings};
 use tidemark_runtime::health::Health;
@@ -30,18 +31,24 @@ use crate::progress::Progress;
 mod banner;
 mod emulator;
 mod example;
+mod receiver;
 mod sample;
 mod secret;
 
 use banner::Banner;
 use emulator::Emulator;
+use receiver::{Outlet, Receiver};
 
 const RETAIL: &str = include_str!("../../../definitions/retail.yaml");
 /// Nobody shares the leases of a dev process, so a killed one's need not be waited for long.
 const LEASE_TTL: Duration = Duration::from_secs(2);
-/// What is logged on a terminal unless RUST_LOG says otherwise.
-const QUIET: &str = "warn,dynoxide=error,opentelemetry=error,opentelemetry_sdk=error";
+/// What is logged on a terminal unless RUST_LOG says otherwise. The receiver logs what arrives only where it does not print it.
+const QUIET: &str = "warn,tidemark::dev::receiver=info,dynoxide=error,opentelemetry=error,opentelemetry_sdk=error";
 const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
+/// What keys are named that a run makes for itself.
+const KEY_NAME: &str = "dev";
+/// The keys of so many runs stay good, this one's included.
+const RUNS_KEPT: usize = 10;
 
 pub(crate) async fn run(options: Dev) -> Result<(), Failure> {
     let file = match &options.definitions {
@@ -53,7 +60,9 @@ pub(crate) async fn run(options: Dev) -> Result<(), Failure> {
     let api_listener = listen::listen(loopback(options.port), "--port").await?;
     let admin_listener = listen::listen(loopback(0), "the admin port").await?;
     let emulator_listener = listen::listen(loopback(options.dynamodb_port), "--dynamodb-port").await?;
-    let (api_url, admin_url) = (url_of(&api_listener)?, url_of(&admin_listener)?);
+    let webhook_listener = listen::listen(loopback(0), "the receiver's port").await?;
+    let [api_url, admin_url, webhook_url] =
+        [url_of(&api_listener)?, url_of(&admin_listener)?, format!("{}/", url_of(&webhook_listener)?)];
 
     let mut tasks = JoinSet::new();
     let emulator = Emulator::start(options.data_dir.as_deref(), emulator_listener, &mut tasks)?;
@@ -67,6 +76,8 @@ pub(crate) async fn run(options: Dev) -> Result<(), Failure> {
     let operator_key = create_key(&connection.store, Holder::Operator).await?;
 
     let secret_keys = secret::keys(options.data_dir.as_deref())?;
+    // Before a worker runs: what an earlier run left to be delivered goes to where this one listens.
+    let receiver = Receiver::register(&connection.store, &secret_keys, webhook_url.clone()).await?;
     let health = Health::starting();
     let ingest = tidemark_ingest::Ingest::start(&config, &ingest_settings(tables.clone(), secret_keys.clone()), &file).await?;
     let api = tidemark_api::Api::start(&config, &api_settings(tables, secret_keys), &file).await?;
@@ -74,19 +85,26 @@ pub(crate) async fn run(options: Dev) -> Result<(), Failure> {
     let mut workloads: JoinSet<Result<(), Failure>> = JoinSet::new();
     workloads.spawn(worker(ingest, health.clone(), services.clone()));
     let serving = services.clone();
-    workloads.spawn(async move { Ok(api.serve(api_listener, serving).await?) });
+    workloads.spawn(async move {
+        api.serve(api_listener, serving).await;
+        Ok(())
+    });
     tasks.spawn(admin::serve(admin_listener, health.clone(), telemetry.registry().clone(), CancellationToken::new()));
     tokio::select! {
         () = health.until_ready() => {}
         () = services.cancelled() => {}
         Some(ended) = workloads.join_next() => return Err(ended_early(ended)),
     }
-    let banner = Banner { api_url, admin_url, dynamodb_url: emulator.url().to_owned(), keys, operator_key };
-    if options.json {
-        banner.print_json()
+    let banner = Banner { api_url, admin_url, dynamodb_url: emulator.url().to_owned(), webhook_url, keys, operator_key };
+    let outlet = if options.json {
+        banner.print_json();
+        Outlet::Log
     } else {
-        banner.print(&file, Zone::utc().date_of(clock::now()))
-    }
+        banner.print(&file, Zone::utc().date_of(clock::now()));
+        Outlet::Terminal
+    };
+    // Webhooks that came before wait in the socket's queue: the banner is the first thing to be seen.
+    tasks.spawn(receiver.serve(webhook_listener, outlet));
     if !options.no_sample_data {
         tasks.spawn(sample::write(emulator.database(), file, services.clone()));
     }
@@ -152,6 +170,9 @@ fn api_settings(tables: Tables, keys: SecretKeys) -> tidemark_api::Settings {
         keys,
         webhook_allow: loopback_networks(),
         webhook_deny: Networks::default(),
+        // Nobody balances load between this process and another.
+        edge: EdgeSettings { drain_delay: Duration::ZERO, ..EdgeSettings::default() },
+        oidc: None,
     }
 }
 
@@ -182,7 +203,12 @@ async fn create_key(store: &Store, holder: Holder) -> Result<String, Failure> {
         Holder::Operator => [Scope::Operator].into(),
         Holder::Tenant(_) => Scope::of_tenants(),
     };
-    let new = NewKey { holder, scopes, name: Some("dev".to_owned()), expires_at: None };
+    // A database that is kept has the keys of earlier runs: the oldest make room.
+    let keys = store.keys(&holder, clock::now()).await?;
+    for key in keys.iter().filter(|key| key.name.as_deref() == Some(KEY_NAME)).rev().skip(RUNS_KEPT - 1) {
+        store.delete_key(&holder, &key.id).await?;
+    }
+    let new = NewKey { holder, scopes, name: Some(KEY_NAME.to_owned()), expires_at: None };
     let issued = store.create_key(&new, clock::now()).await?;
     Ok(issued.key.expose_secret().to_owned())
 }

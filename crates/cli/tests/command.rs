@@ -1,9 +1,17 @@
-//! `tidemark` as a process, as far as it comes without DynamoDB.
+//! `tidemark` as a process, as far as it comes without a DynamoDB but its own.
 //!
 //! `cargo test --workspace` builds this package's binary because this test is here.
 
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
-use std::process::{Command, Output};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// Longest that sample stock may take to be low, and then to be refilled, and that to be told.
+const TOLD_WITHIN: Duration = Duration::from_secs(120);
+/// Longest that Ctrl-C may take. It takes a fraction of a second; a busy machine gets more.
+const STOPPED_WITHIN: Duration = Duration::from_secs(10);
 
 fn tidemark(arguments: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_tidemark")).args(arguments).env_clear().output().expect("it can be run")
@@ -120,4 +128,50 @@ fn a_definition_file_that_is_missing_or_bad_stops_every_command_that_needs_one()
         assert_eq!(output.status.code(), Some(2), "{command:?}");
         assert!(text(&output.stderr).contains("\nline 3: "), "{}", text(&output.stderr));
     }
+}
+
+/// A process that does not outlive its test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself, as it should.
+        self.0.kill().ok();
+    }
+}
+
+#[test]
+fn dev_shows_a_newcomer_an_alert_and_its_end_and_stops_cleanly() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidemark"));
+    command.args(["dev", "--port", "0", "--dynamodb-port", "0"]).env_clear().stdin(Stdio::null());
+    let mut dev = Running(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("it can be run"));
+    let (sender, lines) = mpsc::channel();
+    let output = BufReader::new(dev.0.stdout.take().expect("piped"));
+    let reading = std::thread::spawn(move || output.lines().map_while(Result::ok).try_for_each(|line| sender.send(line)));
+    let until = |part: &str| {
+        let end = Instant::now() + TOLD_WITHIN;
+        loop {
+            let line = lines.recv_timeout(end.saturating_duration_since(Instant::now()));
+            let line = line.unwrap_or_else(|_| panic!("{part}: not told within {TOLD_WITHIN:?}"));
+            assert!(!line.contains("NOT TAKEN"), "{line}");
+            if line.contains(part) {
+                return line;
+            }
+        }
+    };
+    assert!(until("  Webhooks  ").contains("http://127.0.0.1:"));
+    let fired = until("inventory.alert.fired");
+    assert!(fired.starts_with("webhook  ") && fired.ends_with("at or below 10 (warning)  verified"), "{fired}");
+    let resolved = until("inventory.alert.resolved");
+    assert!(resolved.ends_with("resolved (recovered)  verified"), "{resolved}");
+
+    let id = dev.0.id().to_string();
+    assert!(Command::new("kill").args(["-INT", &id]).status().expect("it can be run").success());
+    let end = Instant::now() + STOPPED_WITHIN;
+    // Its output ends when it does.
+    while lines.recv_timeout(end.saturating_duration_since(Instant::now())) != Err(mpsc::RecvTimeoutError::Disconnected) {
+        assert!(Instant::now() < end, "it runs on");
+    }
+    assert_eq!(dev.0.wait().expect("it has ended").code(), Some(0));
+    reading.join().expect("no panic").expect("all lines were taken");
 }

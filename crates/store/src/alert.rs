@@ -1,6 +1,7 @@
 //! Alerts: one item each, a copy of what the level's row carries while it fires, and the history afterwards. ALERTS §3.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
 use jiff::{SignedDuration, Timestamp};
@@ -23,8 +24,10 @@ pub(crate) const NOTIFIED: &str = "notified";
 
 /// How long a resolved alert is kept.
 const RETENTION: SignedDuration = SignedDuration::from_hours(400 * 24);
-/// How often an act is decided anew because the level changed meanwhile.
-const ACT_ATTEMPTS_MAX: usize = 5;
+/// How often an act is decided, because the level changed meanwhile.
+const ACT_ATTEMPTS_MAX: u32 = 8;
+/// Longest pause before an act is decided anew the first time. It doubles with each, and all are 1.3 s at most: a request has more.
+const ACT_PAUSE: Duration = Duration::from_millis(10);
 
 /// An alert as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,7 +129,8 @@ impl Store {
     }
 
     /// Does something to an alert: reads it with its level, has `decide` say what comes of it, and writes that, its level's row and
-    /// the event together, if the row is still as it was read; else it is decided anew. Gives the alert as it stands then.
+    /// the event together, if the row is still as it was read; else it is decided anew, after a moment. Gives the alert as it stands
+    /// then. `decide` gives `None` when there is nothing to do.
     ///
     /// # Errors
     /// [`ActError`]; [`ActError::Refused`] is what `decide` gave.
@@ -135,9 +139,13 @@ impl Store {
         tenant: &Tenant,
         id: &AlertId,
         now: Timestamp,
-        decide: impl Fn(&AlertRecord, Option<&Level>) -> Result<Change, E> + Sync,
+        decide: impl Fn(&AlertRecord, Option<&Level>) -> Result<Option<Change>, E> + Sync,
     ) -> Result<Alert, ActError<E>> {
-        for _ in 0..ACT_ATTEMPTS_MAX {
+        for attempt in 0..ACT_ATTEMPTS_MAX {
+            if attempt > 0 {
+                let pause = ACT_PAUSE * 2_u32.pow(attempt - 1);
+                tokio::time::sleep(pause.mul_f64(fastrand::f64())).await;
+            }
             let mut record = self.alert(tenant, id).await?.ok_or(ActError::NotFound)?;
             let row = self.level(tenant, &record.alert.key).await?;
             // The row decides: one that does not carry this alert has ended it.
@@ -149,7 +157,7 @@ impl Store {
                 _ => {}
             }
             let change = decide(&record, row.as_ref().map(|row| &row.level)).map_err(ActError::Refused)?;
-            let (Some(row), true) = (row, change.acted.alert != record.alert) else {
+            let (Some(row), Some(change)) = (row, change) else {
                 return Ok(record.alert);
             };
             match self.decide(tenant, &change.decisions(row, now)).await {

@@ -83,6 +83,16 @@ impl Edit {
         self.valued(&format!("if_{name}"), value)
     }
 
+    /// Only if the attribute is as it was read; `None`: only if it is not there.
+    pub(crate) fn only_if_still(mut self, name: &str, seen: Option<AttributeValue>) -> Self {
+        let Some(seen) = seen else {
+            let attribute = self.named(name);
+            self.conditions.push(format!("attribute_not_exists({attribute})"));
+            return self;
+        };
+        self.only_if(name, seen)
+    }
+
     pub(crate) fn only_if_there(mut self) -> Self {
         self.named(PK);
         self.conditions.push(IS_THERE.to_owned());
@@ -162,6 +172,19 @@ impl Store {
         let put = Put::builder().table_name(&self.tables.data).set_item(Some(item)).condition_expression("#seen = :seen");
         let put = put.expression_attribute_names("#seen", name).expression_attribute_values(":seen", seen);
         TransactWriteItem::builder().put(put.build().expect("table and item are set")).build()
+    }
+
+    /// Deletes an item, if there is one.
+    pub(crate) fn delete_any(&self, key: &Key) -> TransactWriteItem {
+        let delete = Delete::builder().table_name(&self.tables.data).set_key(Some(key_item(key)));
+        TransactWriteItem::builder().delete(delete.build().expect("table and key are set")).build()
+    }
+
+    /// Deletes an item, if there is one, as long as it has no attribute `name`.
+    pub(crate) fn delete_unless(&self, key: &Key, name: &str) -> TransactWriteItem {
+        let delete = Delete::builder().table_name(&self.tables.data).set_key(Some(key_item(key)));
+        let delete = delete.condition_expression("attribute_not_exists(#name)").expression_attribute_names("#name", name);
+        TransactWriteItem::builder().delete(delete.build().expect("table and key are set")).build()
     }
 
     /// Deletes an item whose number `name` is `seen`.

@@ -12,6 +12,7 @@ use tidemark_domain::EndpointId;
 use crate::edit::Edit;
 use crate::error::Error;
 use crate::event::EventWrite;
+use crate::idempotency::Settled;
 use crate::item::{Item, Stored, json, n, s};
 use crate::key;
 use crate::read::{Order, Stretch};
@@ -210,15 +211,30 @@ impl Store {
     /// # Errors
     /// [`EndpointError::Quota`], and when it cannot be stored.
     pub async fn create_endpoint(&self, tenant: &Tenant, endpoint: &Endpoint) -> Result<(), EndpointError> {
+        self.create_endpoint_once(tenant, endpoint, None).await
+    }
+
+    /// As [`create_endpoint`](Self::create_endpoint), with the answer that is kept for an `Idempotency-Key`.
+    ///
+    /// # Errors
+    /// As `create_endpoint`; [`EndpointError::ConditionFailed`] also when the key's claim was taken over.
+    pub async fn create_endpoint_once(
+        &self,
+        tenant: &Tenant,
+        endpoint: &Endpoint,
+        settled: Option<&Settled>,
+    ) -> Result<(), EndpointError> {
         let mut item = crate::item::key_item(&key::endpoint(tenant.id(), &endpoint.id));
         let attributes = endpoint.attributes().into_iter();
         item.extend(attributes.filter_map(|(name, value)| Some((name.to_owned(), value?))));
         let count = Edit::of(&key::endpoint_count(tenant.id())).add(COUNT, n(1)).only_if_below(COUNT, n(ENDPOINTS_MAX));
-        match self.transact(vec![self.put_new(item), count.within(&self.tables.data)]).await {
+        let mut items = vec![self.put_new(item), count.within(&self.tables.data)];
+        items.extend(settled.map(|settled| settled.within(&self.tables.data)));
+        match self.transact(items).await {
             Ok(()) => Ok(()),
             Err(NotMade::Failed(error)) => Err(error.into()),
-            Err(NotMade::Refused(refused)) if refused.contains(&0) => Err(EndpointError::ConditionFailed),
-            Err(NotMade::Refused(_)) => Err(EndpointError::Quota),
+            Err(NotMade::Refused(refused)) if refused.contains(&1) => Err(EndpointError::Quota),
+            Err(NotMade::Refused(_)) => Err(EndpointError::ConditionFailed),
         }
     }
 

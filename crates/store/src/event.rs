@@ -3,11 +3,12 @@
 use aws_sdk_dynamodb::primitives::Blob;
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
-use tidemark_domain::{AlertId, EndpointId, EventId, TenantId};
+use tidemark_domain::{AlertEvent, AlertId, EndpointId, EventId, TenantId};
 
 use crate::due::{Claimed, Due, Slot, in_index};
 use crate::edit::Edit;
 use crate::error::Error;
+use crate::id::ulid;
 use crate::item::{Item, Stored, item_of, n, s};
 use crate::key::{self, EVENT_LEAD, EXPIRES_AT, INDEX_PK, INDEX_SK, Key, PK, SK};
 use crate::read::{Order, Stretch};
@@ -137,6 +138,21 @@ impl EventState {
 }
 
 impl EventWrite {
+    /// An alert's event under a new id, due as it happens. How it is told is the caller's to know; the id is of the event's time
+    /// and of the `random` bits.
+    pub fn of_alert(event: &AlertEvent, event_type: &str, body: &[u8], random: u128) -> Self {
+        Self {
+            tenant: event.alert.key.tenant.clone(),
+            key: EventKey::Alert { alert: event.alert.id.clone(), sequence: event.sequence },
+            id: EventId::from_ulid_text(&ulid(event.at, random)).expect("a ULID's text"),
+            event_type: event_type.to_owned(),
+            body: body.to_vec(),
+            at: event.at,
+            due_at: event.at,
+            hold: None,
+        }
+    }
+
     pub(crate) fn item(&self) -> Item {
         let state = self.hold.clone().map_or(EventState::Pending, EventState::Held);
         let key = key::event(&self.tenant, &self.key);

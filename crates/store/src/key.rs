@@ -130,23 +130,47 @@ pub(crate) fn tenant_zone(tenant: &TenantId) -> Key {
     Key::new(format!("T#{tenant}#ZONE"), "ZONE")
 }
 
+/// The list of tenants that somebody created.
+pub(crate) const TENANTS: &str = "TENANTS";
+
 pub(crate) fn tenant_listing(tenant: &TenantId) -> Key {
-    Key::new("TENANTS", tenant.as_str())
+    Key::new(TENANTS, tenant.as_str())
 }
 
 pub(crate) fn api_key(id: &str) -> Key {
     Key::new(format!("KEY#{id}"), "KEY")
 }
 
+/// What the sort keys of a holder's list of keys begin with.
+pub(crate) const API_KEY_PREFIX: &str = "KEY#";
+
 /// Where a holder's keys are listed; `None`: the operators'.
 pub(crate) fn api_key_listing(tenant: Option<&TenantId>, id: &str) -> Key {
-    Key::new(tenant.map_or_else(|| "OPERATORS".to_owned(), |tenant| format!("T#{tenant}#CFG")), format!("KEY#{id}"))
+    Key::new(tenant.map_or_else(|| "OPERATORS".to_owned(), |tenant| format!("T#{tenant}#CFG")), format!("{API_KEY_PREFIX}{id}"))
+}
+
+/// Raised with every key that is made for a holder.
+pub(crate) fn api_keys_version(tenant: Option<&TenantId>) -> Key {
+    Key { sk: "KEYS".to_owned(), ..api_key_listing(tenant, "") }
+}
+
+/// What was asked for with an `Idempotency-Key`, by the key's digest; `None`: by an operator.
+pub(crate) fn once(tenant: Option<&TenantId>, digest: &str) -> Key {
+    let whose = tenant.map_or_else(|| "OPERATORS".to_owned(), |tenant| format!("T#{tenant}"));
+    Key::new(format!("{whose}#ONCE#{digest}"), "ONCE")
 }
 
 pub(crate) fn known_value(tenant: &TenantId, metric: &MetricName, dimension: &DimensionName, group: &Group) -> Key {
-    // A sort key must not be empty, and a value may be.
-    Key::new(format!("T#{tenant}#V#{metric}.{dimension}"), format!("={}", group.encoded()))
+    Key::new(known_values(tenant, metric, dimension), KNOWN_VALUE_PREFIX.to_owned() + &group.encoded())
 }
+
+/// All known values of a dimension.
+pub(crate) fn known_values(tenant: &TenantId, metric: &MetricName, dimension: &DimensionName) -> String {
+    format!("T#{tenant}#V#{metric}.{dimension}")
+}
+
+/// What the sort keys of known values begin with: a sort key must not be empty, and a value may be.
+pub(crate) const KNOWN_VALUE_PREFIX: &str = "=";
 
 /// The quarantine of a tenant, or of a source's records whose tenant cannot be read, on one UTC day.
 pub(crate) fn quarantine_partition(whose: &crate::Whose, date: Date) -> String {

@@ -21,6 +21,7 @@ mod error;
 mod event;
 mod fan_out;
 mod id;
+mod idempotency;
 mod item;
 mod job;
 mod key;
@@ -37,16 +38,19 @@ pub use aggregate::{Row, RowRange, RowsError, Span};
 pub use alert::{ActError, AlertPage, AlertQuery, AlertRecord, AlertsWanted, Change};
 pub use attempt::{ATTEMPTS_MAX, Attempt};
 pub use commit::{CommitError, ITEMS_MAX, Item, RowChange, RowWrite, Writes};
-pub use credential::{AuthenticationError, Credential, Holder, IssuedKey, NewKey, Scope};
+pub use credential::{
+    ApiKey, AuthenticationError, Credential, Holder, IssuedKey, KEYS_MAX, KeyError, NewKey, Scope, UnknownScope,
+};
 pub use decisions::Decisions;
 pub use definitions::{AdoptError, Adopted, RunningDefinitions};
 pub use delivery::{Delivery, DeliveryPage, DeliveryQuery, DeliveryState, Finish, LastAttempt, Next, RequeueError, Trigger};
-pub use dimension::KnownValue;
+pub use dimension::{KnownValue, ValuesPage, ValuesQuery};
 pub use due::{Claimed, Due, DuePage, DuePlace, SLOTS, Slot, Work};
 pub use endpoint::{ENDPOINTS_MAX, Endpoint, EndpointEffect, EndpointError, EndpointState, PreviousSecret};
 pub use error::Error;
 pub use event::{Event, EventKey, EventPage, EventState, EventWrite, Hold};
 pub use id::{DeliveryId, InvalidId, ulid};
+pub use idempotency::{Claim, Claiming, KEPT, LEASE, Once, Released, Settled};
 pub use job::{Job, JobKind, NewJob, Progress};
 pub use level::{LevelCursor, LevelPage, LevelQuery, LevelRow, LevelWrite, LevelsBy};
 pub use provenance::Provenance;
@@ -55,7 +59,7 @@ pub use quarantine::{
 };
 pub use rule::{LANES, RULES_MAX, RuleError, RulesCheck, RulesLane};
 pub use table::{Created, Tables};
-pub use tenant::{NewTenant, Tenant, TenantCreated, TenantSettings};
+pub use tenant::{DeleteError, NewTenant, Tenant, TenantChange, TenantCreated, TenantError, TenantPage, TenantSettings};
 
 use aws_types::SdkConfig;
 

@@ -10,6 +10,7 @@ use tidemark_domain::{Rule, RuleBook, RuleId, TenantId};
 
 use crate::edit::Edit;
 use crate::error::Error;
+use crate::idempotency::Settled;
 use crate::item::{Item, Stored, item_of, json, key_item, n, s};
 use crate::job::{JobKind, NewJob};
 use crate::key::{self, RULE_PREFIX};
@@ -117,10 +118,25 @@ impl Store {
     /// # Errors
     /// [`RuleError::Exists`], [`RuleError::Quota`], and when it cannot be stored.
     pub async fn create_rule(&self, tenant: &Tenant, rule: &Rule, now: Timestamp) -> Result<(), RuleError> {
+        self.create_rule_once(tenant, rule, now, None).await
+    }
+
+    /// As [`create_rule`](Self::create_rule), with the answer that is kept for an `Idempotency-Key`.
+    ///
+    /// # Errors
+    /// As `create_rule`; [`RuleError::ConditionFailed`] also when the key's claim was taken over.
+    pub async fn create_rule_once(
+        &self,
+        tenant: &Tenant,
+        rule: &Rule,
+        now: Timestamp,
+        settled: Option<&Settled>,
+    ) -> Result<(), RuleError> {
         let scope = self.scope_put(tenant, rule);
         let mut items = vec![self.put_new(rule_item(tenant, rule)), scope];
         items.extend(self.raised_lanes(tenant, Counted::Up));
         items.push(self.job_put(tenant, &rule.scope, now));
+        items.extend(settled.map(|settled| settled.within(&self.tables.data)));
         let refused = match self.transact(items).await {
             Ok(()) => return Ok(()),
             Err(NotMade::Failed(error)) => return Err(error.into()),

@@ -1,19 +1,30 @@
 //! Tenants: the proof that lets a caller at a tenant's data, their settings, and the zone that ingest freezes.
 
-use aws_sdk_dynamodb::types::{AttributeValue, Put, ReturnValue, TransactWriteItem, Update};
+mod change;
+mod create;
+mod delete;
+
+use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, ReturnValue, TransactWriteItem};
 use jiff::Timestamp;
 use tidemark_domain::{Currency, TenantId, Zone};
 
 use crate::Store;
 use crate::error::Error;
-use crate::item::{Stored, key_item, n, s};
-use crate::key;
+use crate::item::{Item, Stored, key_item, s};
+use crate::key::{self, SK, TENANTS};
+use crate::read::{Order, Stretch};
+
+pub use change::{TenantChange, TenantError};
+pub use create::{NewTenant, TenantCreated};
+pub use delete::DeleteError;
 
 const NAME: &str = "name";
 const CURRENCY: &str = "currency";
 const CREATED_AT: &str = "created_at";
 const ZONE: &str = "zone";
 const FROZEN: &str = "frozen";
+const VERSION: &str = "version";
+const DELETING_AT: &str = "deleting_at";
 
 /// A tenant that the holder may act for. Made from a credential, from an image of a source,
 /// from the key of a stored item, or by an operator's word; from nothing else.
@@ -55,78 +66,22 @@ pub struct TenantSettings {
     /// A record has been counted by this zone: changing it needs a rebuild.
     pub zone_frozen: bool,
     pub currency: Option<Currency>,
-    /// `None`: nobody created the tenant; it is known from records alone.
+    /// `None`: nobody created the tenant; it is known from records, or keys, alone.
     pub created_at: Option<Timestamp>,
+    /// It is being deleted: no key can be made for it.
+    pub deleting_since: Option<Timestamp>,
+    /// Raised by one with every change of settings; 0: nobody made any.
+    pub version: u64,
 }
 
-/// A tenant to be created.
+/// Some tenants, by id.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct NewTenant {
-    pub id: TenantId,
-    pub name: Option<String>,
-    /// `None`: UTC, or what is frozen already.
-    pub zone: Option<Zone>,
-    pub currency: Option<Currency>,
-}
-
-/// How creating a tenant ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum TenantCreated {
-    New,
-    /// It was there with the same settings.
-    Same,
-    /// It was there with other settings, which stand.
-    Different,
-    /// Its records are counted by this other zone already: another needs a rebuild.
-    ZoneFrozen(Zone),
+pub struct TenantPage {
+    pub tenants: Vec<TenantSettings>,
+    pub more: bool,
 }
 
 impl Store {
-    /// Creates a tenant, in one transaction with its zone and its place in the list. Doing it twice is no error.
-    ///
-    /// # Errors
-    /// When DynamoDB cannot be asked.
-    pub async fn create_tenant(&self, new: &NewTenant, now: Timestamp) -> Result<TenantCreated, Error> {
-        let tenant = Tenant::named_by_operator(new.id.clone());
-        let current = self.tenant_settings(&tenant).await?;
-        if let Some(zone) = &new.zone
-            && current.zone_frozen
-            && current.zone != *zone
-        {
-            return Ok(TenantCreated::ZoneFrozen(current.zone));
-        }
-        if current.created_at.is_some() {
-            let same_zone = new.zone.as_ref().is_none_or(|zone| *zone == current.zone);
-            let same = same_zone && new.name == current.name && new.currency == current.currency;
-            return Ok(if same { TenantCreated::Same } else { TenantCreated::Different });
-        }
-        let sent = self
-            .client
-            .transact_write_items()
-            .transact_items(TransactWriteItem::builder().put(self.settings_put(new, now)).build())
-            .transact_items(TransactWriteItem::builder().put(self.listing_put(&new.id)).build())
-            .transact_items(TransactWriteItem::builder().update(self.zone_update(new)).build())
-            .send()
-            .await;
-        match sent {
-            Ok(_) => Ok(TenantCreated::New),
-            Err(error) => {
-                let error = Error::from_sdk(&self.tables.data, error);
-                // A lost answer of our own write, or somebody else's: what stands now decides.
-                let stands = self.tenant_settings(&tenant).await?;
-                if stands.created_at.is_none() {
-                    return match &new.zone {
-                        Some(zone) if stands.zone_frozen && stands.zone != *zone => Ok(TenantCreated::ZoneFrozen(stands.zone)),
-                        _ => Err(error),
-                    };
-                }
-                let same_zone = new.zone.as_ref().is_none_or(|zone| *zone == stands.zone);
-                let same = same_zone && new.name == stands.name && new.currency == stands.currency;
-                Ok(if same { TenantCreated::Same } else { TenantCreated::Different })
-            }
-        }
-    }
-
     /// A tenant's settings; those of a tenant nobody created are UTC and nothing else.
     ///
     /// # Errors
@@ -134,19 +89,33 @@ impl Store {
     pub async fn tenant_settings(&self, tenant: &Tenant) -> Result<TenantSettings, Error> {
         let (settings_key, zone_key) = (key::tenant_settings(tenant.id()), key::tenant_zone(tenant.id()));
         let (settings, zone) = tokio::try_join!(self.get(&settings_key), self.get(&zone_key))?;
-        let (settings, zone) = (settings.unwrap_or_default(), zone.unwrap_or_default());
-        let (settings, zone_item) = (Stored(&settings), Stored(&zone));
-        Ok(TenantSettings {
-            id: tenant.id().clone(),
-            name: settings.optional_text(NAME)?,
-            zone: zone_of(&zone_item)?.unwrap_or_else(Zone::utc),
-            zone_frozen: zone_item.flag(FROZEN),
-            currency: settings
-                .optional_text(CURRENCY)?
-                .map(|code| Currency::new(&code).map_err(|error| settings.corrupt(CURRENCY, &error.to_string())))
-                .transpose()?,
-            created_at: settings.instant(CREATED_AT)?,
-        })
+        TenantSettings::read(tenant.id(), &settings.unwrap_or_default(), &zone.unwrap_or_default())
+    }
+
+    /// The tenant that a verified token names, if somebody created it and nobody deletes it.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub async fn tenant_of_token(&self, id: TenantId) -> Result<Option<Tenant>, Error> {
+        let settings = self.get(&key::tenant_settings(&id)).await?;
+        let is_there = settings.is_some_and(|settings| !settings.contains_key(DELETING_AT));
+        Ok(is_there.then(|| Tenant::of_credential(id)))
+    }
+
+    /// Tenants that somebody created, in the order of their ids, behind one of them. For operators: what it gives away is whose data
+    /// there are, and none of the data.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn tenants(&self, after: Option<&TenantId>, limit: usize) -> Result<TenantPage, Error> {
+        let after = after.map(TenantId::as_str);
+        let found = self.stretch(&Stretch { pk: TENANTS, prefix: "", after, order: Order::Rising, limit }).await?;
+        let ids: Vec<TenantId> = found.items.iter().map(|item| Stored(item).parsed(SK)).collect::<Result<_, _>>()?;
+        let keys: Vec<_> = ids.iter().flat_map(|id| [key::tenant_settings(id), key::tenant_zone(id)]).collect();
+        let (items, nothing) = (self.get_all(&keys).await?, Item::new());
+        let of = |key| items.get(&key).unwrap_or(&nothing);
+        let settings = |id| TenantSettings::read(id, of(key::tenant_settings(id)), of(key::tenant_zone(id)));
+        Ok(TenantPage { tenants: ids.iter().map(settings).collect::<Result<_, _>>()?, more: found.more })
     }
 
     /// Fixes the zone by which a tenant's records are counted, for good, and says which it is.
@@ -169,42 +138,37 @@ impl Store {
         let stored = Stored(&item);
         zone_of(&stored)?.ok_or_else(|| stored.corrupt(ZONE, "is missing"))
     }
+}
 
-    fn settings_put(&self, new: &NewTenant, now: Timestamp) -> Put {
-        let mut item = key_item(&key::tenant_settings(&new.id));
-        item.insert(CREATED_AT.to_owned(), n(now.as_second()));
-        if let Some(name) = &new.name {
-            item.insert(NAME.to_owned(), s(name));
-        }
-        if let Some(currency) = &new.currency {
-            item.insert(CURRENCY.to_owned(), s(currency.as_str()));
-        }
-        let put = Put::builder().table_name(&self.tables.data).set_item(Some(item));
-        put.condition_expression("attribute_not_exists(pk)").build().expect("table and item are set")
+impl TenantSettings {
+    fn read(id: &TenantId, settings: &Item, zone: &Item) -> Result<Self, Error> {
+        let (settings, zone) = (Stored(settings), Stored(zone));
+        let currency = settings.optional_text(CURRENCY)?;
+        let currency = currency.map(|code| Currency::new(&code).map_err(|error| settings.corrupt(CURRENCY, &error.to_string())));
+        Ok(Self {
+            id: id.clone(),
+            name: settings.optional_text(NAME)?,
+            zone: zone_of(&zone)?.unwrap_or_else(Zone::utc),
+            zone_frozen: zone.flag(FROZEN),
+            currency: currency.transpose()?,
+            created_at: settings.instant(CREATED_AT)?,
+            deleting_since: settings.instant(DELETING_AT)?,
+            version: settings.number(VERSION)?.unwrap_or(0),
+        })
     }
+}
 
-    fn listing_put(&self, id: &TenantId) -> Put {
-        let item = key_item(&key::tenant_listing(id));
-        Put::builder().table_name(&self.tables.data).set_item(Some(item)).build().expect("table and item are set")
-    }
+/// The condition that nobody deletes a tenant.
+pub(crate) fn is_staying(tenant: &TenantId, table: &str) -> TransactWriteItem {
+    let check = ConditionCheck::builder().table_name(table).set_key(Some(key_item(&key::tenant_settings(tenant))));
+    let check = check.condition_expression("attribute_not_exists(#deleting_at)");
+    let check = check.expression_attribute_names("#deleting_at", DELETING_AT).build();
+    TransactWriteItem::builder().condition_check(check.expect("table, key and condition are set")).build()
+}
 
-    fn zone_update(&self, new: &NewTenant) -> Update {
-        let update = Update::builder()
-            .table_name(&self.tables.data)
-            .set_key(Some(key_item(&key::tenant_zone(&new.id))))
-            .expression_attribute_names("#zone", ZONE);
-        let update = match &new.zone {
-            None => update
-                .update_expression("SET #zone = if_not_exists(#zone, :zone)")
-                .expression_attribute_values(":zone", s(Zone::utc().name())),
-            Some(zone) => update
-                .update_expression("SET #zone = :zone")
-                .condition_expression("attribute_not_exists(#frozen) OR #zone = :zone")
-                .expression_attribute_names("#frozen", FROZEN)
-                .expression_attribute_values(":zone", s(zone.name())),
-        };
-        update.build().expect("table, key and expression are set")
-    }
+/// The version as a condition has it: tenants without one were never changed.
+fn stored_version(version: u64) -> Option<AttributeValue> {
+    (version > 0).then(|| crate::item::n(version))
 }
 
 fn zone_of(stored: &Stored<'_>) -> Result<Option<Zone>, Error> {

@@ -1,69 +1,49 @@
-//! From a request's credential to its tenant. A handler gets a [`Tenant`] from [`Caller`] and from nowhere else, and the store's
-//! functions demand one: a route that forgets to ask for a scope does not compile.
+//! From a request's credential to its tenant. A handler gets a [`Tenant`] from [`Caller`], or as an [`Operator`] by its name, and from
+//! nowhere else; and the store's functions demand one: a route that forgets to ask for a scope does not compile.
+//!
+//! A credential is an API key, looked up with each request, or an access token of the deployment's issuer, if it has one.
 
+pub(crate) mod oidc;
+pub(crate) mod scope;
+
+use std::collections::BTreeSet;
 use std::marker::PhantomData;
 
 use axum::extract::FromRequestParts;
 use axum::http::{HeaderMap, header, request::Parts};
-use tidemark_store::{AuthenticationError, Credential, Holder, Tenant};
+use jiff::Timestamp;
+use tidemark_domain::TenantId;
+use tidemark_store::{AuthenticationError, Credential, Holder, Scope, Tenant};
 
-use crate::problem::ApiError;
+use oidc::{TokenError, Tokens};
+
+use crate::limits::Admission;
+use crate::problem::{ApiError, Unavailable};
 use crate::state::ApiState;
 
-/// The scopes a route can ask for, as types.
-pub(crate) mod scope {
-    use tidemark_store::Scope;
-
-    /// One scope.
-    pub(crate) trait Required: Send + Sync {
-        const SCOPE: Scope;
-    }
-
-    macro_rules! scope {
-        ($(#[$doc:meta])* $name:ident) => {
-            $(#[$doc])*
-            #[derive(Debug)]
-            pub(crate) struct $name;
-
-            impl Required for $name {
-                const SCOPE: Scope = Scope::$name;
-            }
-        };
-    }
-
-    scope!(
-        /// Reading metrics, their freshness, and what could not be counted.
-        MetricsRead
-    );
-    scope!(
-        /// Reading what is in stock.
-        InventoryRead
-    );
-    scope!(
-        /// Reading alerts and the rules behind them.
-        AlertsRead
-    );
-    scope!(
-        /// Acknowledging, resolving and muting alerts.
-        AlertsWrite
-    );
-    scope!(
-        /// Making, changing and deleting alert rules.
-        RulesWrite
-    );
-    scope!(
-        /// Everything about webhook endpoints and their deliveries, reading included.
-        WebhooksWrite
-    );
-}
+/// What every API key begins with, and no token.
+const KEY_PREFIX: &str = "tdm_";
+const UNKNOWN: &str = "no such API key";
+const EXPIRED: &str = "this API key has expired";
 
 /// Whoever made the request, known to have the scope `S`.
 #[derive(Debug)]
 pub(crate) struct Caller<S> {
     pub tenant: Tenant,
-    /// Of the key: who acknowledged an alert, say.
+    /// Of the key: who acknowledged an alert, say. Of a token `oidc:` and its subject.
     pub key_id: String,
+    /// All it has: a key that it makes can have these.
+    pub scopes: BTreeSet<Scope>,
     scope: PhantomData<S>,
+}
+
+/// Whoever made the request, known to be an operator.
+#[derive(Debug)]
+pub(crate) struct Operator {
+    /// For the log: operators are told apart by their keys.
+    pub key_id: String,
+    /// Only a credential makes one.
+    _proof: (),
 }
 
 impl<S: scope::Required> Caller<S> {
@@ -72,7 +52,25 @@ impl<S: scope::Required> Caller<S> {
         if !credential.scopes.contains(&S::SCOPE) {
             return Err(ApiError::MissingScope(S::SCOPE));
         }
-        Ok(Self { tenant, key_id: credential.key_id, scope: PhantomData })
+        Ok(Self { tenant, key_id: credential.key_id, scopes: credential.scopes, scope: PhantomData })
+    }
+}
+
+impl Operator {
+    fn of(credential: Credential) -> Result<Self, ApiError> {
+        match credential.holder {
+            Holder::Tenant(_) => Err(ApiError::NotOperator),
+            Holder::Operator if !credential.scopes.contains(&Scope::Operator) => Err(ApiError::MissingScope(Scope::Operator)),
+            Holder::Operator => Ok(Self { key_id: credential.key_id, _proof: () }),
+        }
+    }
+
+    /// The tenant of this id, whether it was created or not.
+    ///
+    /// # Errors
+    /// 404 for what can be no tenant's id.
+    pub(crate) fn tenant(&self, id: &str) -> Result<Tenant, ApiError> {
+        TenantId::new(id).map(Tenant::named_by_operator).map_err(|_| ApiError::NotFound)
     }
 }
 
@@ -80,10 +78,57 @@ impl<S: scope::Required> FromRequestParts<ApiState> for Caller<S> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
-        let presented = bearer(&parts.headers)?;
-        let credential = state.store.authenticate(presented, state.now()).await.map_err(of_authentication)?;
-        Self::of(credential)
+        Self::of(admitted(parts, state).await?)
     }
+}
+
+impl FromRequestParts<ApiState> for Operator {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
+        Self::of(admitted(parts, state).await?)
+    }
+}
+
+/// The request's credential, within the limits of its key and tenant.
+async fn admitted(parts: &Parts, state: &ApiState) -> Result<Credential, ApiError> {
+    let presented = bearer(&parts.headers)?;
+    let credential = match &state.tokens {
+        Some(tokens) if !presented.starts_with(KEY_PREFIX) => verify(state, tokens, presented, state.now()).await?,
+        _ => look_up(state, presented).await?,
+    };
+    let whose = match &credential.holder {
+        Holder::Tenant(tenant) => Some(tenant.id()),
+        Holder::Operator => None,
+    };
+    let admission = parts.extensions.get::<Admission>().cloned().unwrap_or_default();
+    state.limits.admit(&admission, &credential.key_id, whose)?;
+    Ok(credential)
+}
+
+/// Finds out whose token it is. Its tenant must have been created here: an issuer makes no tenants, and a tenant that is deleted is
+/// gone for its tokens at once.
+async fn verify(state: &ApiState, tokens: &Tokens, presented: &str, now: Timestamp) -> Result<Credential, ApiError> {
+    let token = tokens.verify(presented, now).await.map_err(|error| match error {
+        TokenError::Refused(why) => ApiError::Unauthenticated(why),
+        TokenError::IssuerUnavailable => ApiError::Unavailable(Unavailable::Issuer),
+    })?;
+    let tenant = state.store.tenant_of_token(token.tenant).await.map_err(ApiError::of_store)?;
+    let tenant = tenant.ok_or(ApiError::Unauthenticated("the token's tenant is not known here"))?;
+    Ok(Credential { key_id: format!("oidc:{}", token.subject), holder: Holder::Tenant(tenant), scopes: token.scopes })
+}
+
+/// Finds out whose key it is. What look-ups of keys that nobody has may cost is bounded.
+async fn look_up(state: &ApiState, presented: &str) -> Result<Credential, ApiError> {
+    let knock = state.limits.strangers.knock(presented)?;
+    let looked_up = state.store.authenticate(presented, state.now()).await;
+    match &looked_up {
+        Ok(_) => knock.welcomed(),
+        Err(AuthenticationError::Unknown) => knock.refused(UNKNOWN),
+        Err(AuthenticationError::Expired) => knock.refused(EXPIRED),
+        Err(AuthenticationError::Malformed | AuthenticationError::Store(_)) => knock.unanswered(),
+    }
+    looked_up.map_err(of_authentication)
 }
 
 fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
@@ -100,19 +145,15 @@ fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
 fn of_authentication(error: AuthenticationError) -> ApiError {
     match error {
         AuthenticationError::Malformed => ApiError::Unauthenticated("this is no API key: it is mistyped or cut short"),
-        AuthenticationError::Unknown => ApiError::Unauthenticated("no such API key"),
-        AuthenticationError::Expired => ApiError::Unauthenticated("this API key has expired"),
+        AuthenticationError::Unknown => ApiError::Unauthenticated(UNKNOWN),
+        AuthenticationError::Expired => ApiError::Unauthenticated(EXPIRED),
         AuthenticationError::Store(error) => ApiError::of_store(error),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use axum::http::HeaderValue;
-    use tidemark_domain::TenantId;
-    use tidemark_store::Scope;
 
     use super::scope::MetricsRead;
     use super::*;
@@ -129,6 +170,15 @@ mod tests {
         assert_eq!(caller(acme(), Scope::MetricsRead).ok().as_deref(), Some("acme"));
         assert!(matches!(caller(acme(), Scope::AlertsRead), Err(ApiError::MissingScope(Scope::MetricsRead))));
         assert!(matches!(caller(Holder::Operator, Scope::Operator), Err(ApiError::NoTenant)));
+    }
+
+    #[test]
+    fn an_operator_is_of_no_tenant_and_has_the_scope() {
+        let acme = Holder::Tenant(Tenant::named_by_operator(TenantId::new("acme").expect("an id")));
+        let operator = |holder, scope| Operator::of(credential(holder, scope)).map(|operator| operator.key_id);
+        assert_eq!(operator(Holder::Operator, Scope::Operator).ok().as_deref(), Some("k1"));
+        assert!(matches!(operator(Holder::Operator, Scope::KeysWrite), Err(ApiError::MissingScope(Scope::Operator))));
+        assert!(matches!(operator(acme, Scope::Operator), Err(ApiError::NotOperator)), "whatever such a key says of itself");
     }
 
     #[test]

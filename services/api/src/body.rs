@@ -37,6 +37,7 @@ impl<S: Send + Sync> FromRequest<S> for Body {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        plain(request.headers())?;
         let is_json = is_json(request.headers());
         let bytes = bytes(request).await?;
         if is_json { object::read(&bytes).map(Self) } else { Err(ApiError::UnsupportedMediaType) }
@@ -47,6 +48,7 @@ impl<S: Send + Sync> FromRequest<S> for OptionalBody {
     type Rejection = ApiError;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        plain(request.headers())?;
         let is_json = is_json(request.headers());
         let bytes = bytes(request).await?;
         if bytes.is_empty() {
@@ -61,6 +63,13 @@ async fn bytes(request: Request) -> Result<Bytes, ApiError> {
         StatusCode::PAYLOAD_TOO_LARGE => ApiError::BodyTooLarge,
         _ => ApiError::Body("did not arrive as a whole".to_owned()),
     })
+}
+
+/// A body is short, and comes as it is: what is compressed could be any length.
+fn plain(headers: &HeaderMap) -> Result<(), ApiError> {
+    let mut encodings = headers.get_all(header::CONTENT_ENCODING).iter();
+    let is_plain = encodings.all(|encoding| encoding.as_bytes().eq_ignore_ascii_case(b"identity"));
+    if is_plain { Ok(()) } else { Err(ApiError::UnsupportedEncoding) }
 }
 
 fn is_json(headers: &HeaderMap) -> bool {

@@ -1,16 +1,40 @@
-//! Versions of configuration resources: the `ETag` of an answer, and the `If-Match` that a change can be made to depend on.
-//! RFC 9110 §8.8.3, §13.1.1.
+//! Versions of configuration resources: the `ETag` of an answer, and the `If-Match` that a change can be made to depend on; and the
+//! weak `ETag` of what has no version. RFC 9110 §8.8.3, §13.1.1.
 
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use sha2::{Digest, Sha256};
 
+use crate::freshness::Freshness;
 use crate::problem::{ApiError, Code, ParameterError};
+
+/// Bytes of a digest that are shown: no two answers of one address share them by accident.
+const DIGEST_LENGTH: usize = 16;
 
 /// The `ETag` header of a version.
 pub(crate) fn of(version: u64) -> [(HeaderName, HeaderValue); 1] {
     let tag = HeaderValue::from_str(&format!("\"{version}\"")).expect("digits in quotes");
     [(header::ETAG, tag)]
+}
+
+/// The weak ETag of an answer, over its body without the freshness block: that changes all the time, and nothing else with it.
+pub(crate) fn of_content(body: &[u8], freshness: Option<&Freshness>) -> HeaderValue {
+    let block = freshness.map(|freshness| {
+        let block = serde_json::to_string(freshness).expect("freshness is plain data");
+        format!("\"freshness\":{block}").into_bytes()
+    });
+    // In a text of the body each quote has a backslash before it, so the block is found as a field or not at all.
+    let at = block.as_ref().and_then(|block| body.windows(block.len()).position(|window| window == block));
+    let (before, after) = match (block, at) {
+        (Some(block), Some(at)) => (&body[..at], &body[at + block.len()..]),
+        _ => (body, &[][..]),
+    };
+    let digest = Sha256::new().chain_update(before).chain_update(after).finalize();
+    let tag = URL_SAFE_NO_PAD.encode(&digest[..DIGEST_LENGTH]);
+    HeaderValue::from_str(&format!("W/\"{tag}\"")).expect("base64 in quotes")
 }
 
 /// What `If-Match` allows: a change of any version without it.

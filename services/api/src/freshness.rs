@@ -1,11 +1,12 @@
 //! How far and how well a source is included in the numbers. STREAMS.md §4.
 
-use axum::Json;
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use utoipa::ToSchema;
+
+use crate::etag;
 
 /// A source whose watermark has not moved for longer than this has stalled; a live one moves every second, even when idle.
 pub(crate) const STALLED_AFTER: SignedDuration = SignedDuration::from_secs(60);
@@ -13,9 +14,9 @@ pub(crate) const STALLED_AFTER: SignedDuration = SignedDuration::from_secs(60);
 pub(crate) const LIVE_LAG_MAX: SignedDuration = SignedDuration::from_secs(10);
 
 /// The watermark of an answer, also where its body has no room for it.
-const DATA_WATERMARK: HeaderName = HeaderName::from_static("data-watermark");
+pub(crate) const DATA_WATERMARK: HeaderName = HeaderName::from_static("data-watermark");
 /// Whether an answer is exact: `true`, or `false` and the reasons, as `false; reasons="history gap"`.
-const DATA_EXACT: HeaderName = HeaderName::from_static("data-exact");
+pub(crate) const DATA_EXACT: HeaderName = HeaderName::from_static("data-exact");
 
 /// What the worker has stored about a source's stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -122,9 +123,12 @@ impl Freshness {
         headers.insert(DATA_EXACT, text(self.exactness()));
     }
 
-    /// An answer as JSON, with these headers.
+    /// An answer as JSON, with these headers and an ETag over what is not freshness.
     pub(crate) fn respond(&self, answer: &impl Serialize) -> Response {
-        let mut response = Json(answer).into_response();
+        let body = serde_json::to_vec(answer).expect("an answer is plain data");
+        let etag = etag::of_content(&body, Some(self));
+        let json = HeaderValue::from_static("application/json");
+        let mut response = ([(header::CONTENT_TYPE, json), (header::ETAG, etag)], body).into_response();
         self.write(response.headers_mut());
         response
     }

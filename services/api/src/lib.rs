@@ -3,9 +3,7 @@
 //! A request passes the layers of `router.rs`, is given a tenant by `auth.rs`, and answered by a handler in `routes/`; the one
 //! query lives in `query/`. Everything that refuses ends in `problem.rs`.
 
-use std::future::IntoFuture;
 use std::sync::Arc;
-use std::time::Duration;
 
 use aws_types::SdkConfig;
 use tidemark_domain::Definitions;
@@ -18,14 +16,18 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 mod accept;
+mod answers;
 mod auth;
 mod body;
 mod definitions;
+mod edge;
 mod etag;
 mod freshness;
+mod idempotency;
 mod inventory;
 mod iso8601;
 mod layers;
+mod limits;
 pub mod openapi;
 mod page;
 mod params;
@@ -33,33 +35,36 @@ mod problem;
 mod query;
 mod router;
 mod routes;
+mod serve;
 mod settings;
 mod sources;
 mod state;
 mod webhooks;
 
-pub use settings::{ALL as SETTINGS, API_ADDR, Settings};
+pub use edge::{CORS_ORIGINS, DRAIN_DELAY, EdgeSettings, InvalidOrigin, Origins};
+pub use limits::Rate;
+pub use settings::{ALL as SETTINGS, API_ADDR, InvalidIssuer, IssuerUrl, OidcSettings, Settings};
+
+use answers::Answers;
+use auth::oidc::Tokens;
+use limits::Limits;
 use state::ApiState;
 use webhooks::Webhooks;
-
-/// Longest time that requests under way at shutdown are waited for; each has its own, shorter limit.
-const DRAIN_MAX: Duration = Duration::from_secs(15);
 
 /// One API over one pair of tables, with its definitions running.
 #[derive(Debug)]
 pub struct Api {
     state: ApiState,
+    edge: EdgeSettings,
 }
 
-/// Why an API does not start, or ends early.
+/// Why an API does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
     Store(#[from] tidemark_store::Error),
     #[error(transparent)]
     Adopt(#[from] AdoptError),
-    #[error("the API cannot go on listening")]
-    Listen(#[source] std::io::Error),
 }
 
 impl Api {
@@ -79,28 +84,19 @@ impl Api {
         let streams = Streams::new(aws, settings.tables.control.clone());
         let policy = UrlPolicy::new(settings.webhook_allow.clone(), settings.webhook_deny.clone());
         let webhooks = Webhooks::new(policy, &settings.keys);
-        let state = ApiState { store, streams, keys: Arc::new(settings.keys.clone()), running, webhooks };
-        Ok(Self { state })
+        let (limits, answers) = (Arc::new(Limits::new(settings.edge.key_rate)), Answers::new(settings.edge.shared_for));
+        let keys = Arc::new(settings.keys.clone());
+        let tokens = settings.oidc.clone().map(Tokens::new);
+        let state = ApiState { store, streams, keys, running, webhooks, limits, answers, tokens };
+        Ok(Self { state, edge: settings.edge.clone() })
     }
 
-    /// Answers requests until `shutdown`; then those under way are finished, and it returns.
-    ///
-    /// # Errors
-    /// When the listener fails.
-    pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) -> Result<(), Error> {
+    /// Answers requests until `shutdown`, and goes on for the drain's delay; then those under way are finished, and it returns.
+    pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) {
         let mut tasks = JoinSet::new();
         tasks.spawn(definitions::follow(self.state.running.clone(), shutdown.clone()));
-        let server = axum::serve(listener, router::router(self.state)).with_graceful_shutdown(shutdown.clone().cancelled_owned());
-        tokio::select! {
-            served = server.into_future() => served.map_err(Error::Listen)?,
-            () = overdue(&shutdown) => tracing::warn!("requests still under way were dropped at shutdown"),
-        }
+        let router = router::router(self.state, &self.edge.cors_origins, shutdown.clone());
+        serve::serve(listener, router, shutdown, self.edge.drain_delay).await;
         while tasks.join_next().await.is_some() {}
-        Ok(())
     }
-}
-
-async fn overdue(shutdown: &CancellationToken) {
-    shutdown.cancelled().await;
-    tokio::time::sleep(DRAIN_MAX).await;
 }

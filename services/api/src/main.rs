@@ -45,7 +45,8 @@ async fn run() -> Result<(), Failure> {
     let aws = aws::from_environment().await.map_err(Failure::wrong_use)?;
     let working = process.run(Api::start(&aws, &settings, &file), async |api, health, stop| {
         health.ready();
-        api.serve(listener, stop).await
+        api.serve(listener, stop).await;
+        Ok(())
     });
     Box::pin(working).await
 }

@@ -13,6 +13,7 @@ use utoipa::{PartialSchema, ToSchema};
 use crate::problem::{self, ParameterProblem, Problem};
 use crate::router;
 
+pub(crate) mod edges;
 pub(crate) mod examples;
 pub(crate) mod shapes;
 mod webhooks;
@@ -36,7 +37,7 @@ pub fn json() -> String {
 
 /// The document.
 pub fn document() -> OpenApi {
-    router::routes().into_openapi()
+    edges::complete(router::routes().into_openapi())
 }
 
 /// What the routes add their operations to.
@@ -44,9 +45,11 @@ pub fn base() -> OpenApi {
     let key = HttpBuilder::new()
         .scheme(HttpAuthScheme::Bearer)
         .description(Some(
-            "An API key, `tdm_<id>_<secret>_<checksum>`. Metrics, status and quarantine take the scope `metrics:read`; inventory \
+            "An API key, `tdm_<id>_<secret>_<checksum>`; or, where the deployment has an OpenID Connect issuer, one of its access \
+             tokens, with the tenant and the scopes in its claims. Metrics, status and quarantine take the scope `metrics:read`; inventory \
              `inventory:read`; reading alerts and rules, and previewing one, `alerts:read`; acting on an alert `alerts:write`; \
-             changing rules `rules:write`; everything about webhooks `webhooks:write`.",
+             changing rules `rules:write`; everything about webhooks `webhooks:write`; API keys and the tenant's settings `keys:write`, but \
+             reading the settings `metrics:read`. Operators' keys are of no tenant, have the scope `operator` alone, and no token has it.",
         ))
         .build();
     let mut components = ComponentsBuilder::new()
@@ -80,6 +83,8 @@ pub fn base() -> OpenApi {
             tag("alerts", "What is low, and the rules that say so."),
             tag("webhooks", "Where events are sent, and how that goes."),
             tag("events", "What is sent."),
+            tag("tenant", "The tenant's settings and keys."),
+            tag("admin", "All tenants, for operators."),
         ]))
         .build()
 }

@@ -44,7 +44,8 @@ pub(crate) struct List<'a> {
     pub name: &'static str,
     /// Whose entries they are within the tenant: an endpoint's id, say. Empty for a list of the tenant's own.
     pub within: &'a str,
-    pub tenant: &'a TenantId,
+    /// `None`: the operators.
+    pub tenant: Option<&'a TenantId>,
     pub keys: &'a SecretKeys,
 }
 
@@ -88,8 +89,9 @@ impl List<'_> {
 
     fn signature(&self, key: &[u8], question: &str, entry: &[u8]) -> Hmac<Sha256> {
         let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
-        // No name and no id holds a newline, and a question has its length before it: no two bindings are the same bytes.
-        for part in ["cursor", self.name, self.within, self.tenant.as_str(), &question.len().to_string(), question] {
+        let tenant = self.tenant.map_or("", TenantId::as_str);
+        // No name and no id holds a newline, no id is empty, and a question has its length before it: no two bindings are the same bytes.
+        for part in ["cursor", self.name, self.within, tenant, &question.len().to_string(), question] {
             mac.update(part.as_bytes());
             mac.update(b"\n");
         }
@@ -117,11 +119,14 @@ mod tests {
         let tenant = |id| TenantId::new(id).expect("an id");
         let (acme, other) = (tenant("acme"), tenant("other"));
         let (old, rotated, new) = (keys(1, None), keys(2, Some(1)), keys(2, None));
-        let list = |name, tenant, keys| List { name, within: "", tenant, keys };
+        let list = |name, tenant, keys| List { name, within: "", tenant: Some(tenant), keys };
         let cursor = list("quarantine", &acme, &old).seal("qua_1", "");
         assert_eq!(list("quarantine", &acme, &old).open(&cursor, "").as_deref(), Ok("qua_1"));
         assert_eq!(list("quarantine", &acme, &rotated).open(&cursor, "").as_deref(), Ok("qua_1"));
-        for foreign in [list("quarantine", &other, &old), list("metrics", &acme, &old), list("quarantine", &acme, &new)] {
+        let operators = List { tenant: None, ..list("quarantine", &acme, &old) };
+        for foreign in
+            [operators, list("quarantine", &other, &old), list("metrics", &acme, &old), list("quarantine", &acme, &new)]
+        {
             assert_eq!(foreign.open(&cursor, "").map_err(|error| error.code), Err(Code::InvalidCursor));
         }
         for bad in ["", "!", "abc", &cursor[1..], &format!("{cursor}A")] {

@@ -3,11 +3,15 @@
 //! An error becomes a response without a body that carries its [`Problem`]; the layer in `layers/problems.rs` writes the body, so
 //! that what the framework refuses by itself (an unknown route, a panic, a body too large) gets the same shape.
 
+use std::time::Duration;
+
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tidemark_store::Scope;
 use utoipa::ToSchema;
+
+use crate::limits::seconds;
 
 mod conflict;
 mod document;
@@ -37,12 +41,16 @@ pub(crate) enum ApiError {
     BodyTooLarge,
     #[error("send the body as `Content-Type: application/json`")]
     UnsupportedMediaType,
+    #[error("send the body as it is, without `Content-Encoding`")]
+    UnsupportedEncoding,
     #[error("{0}")]
     Unauthenticated(&'static str),
     #[error("this key has no scope `{0}`")]
     MissingScope(Scope),
     #[error("an operator's key is of no tenant: use a tenant's key here")]
     NoTenant,
+    #[error("this is for operators: a tenant's key or token does not do")]
+    NotOperator,
     /// Also for what belongs to another tenant: the two must look alike.
     #[error("there is nothing at this address")]
     NotFound,
@@ -53,8 +61,19 @@ pub(crate) enum ApiError {
     /// Nothing is wrong with the request, but there are as many already as there can be.
     #[error("a tenant has at most {max} {what}; delete one that is not needed any more")]
     Quota { what: &'static str, max: usize },
+    #[error("this Idempotency-Key was used for another request; use a new one for this")]
+    IdempotencyMismatch,
+    /// For so long.
+    #[error("more requests than the limits allow; see RateLimit, and wait as Retry-After says")]
+    RateLimited(Duration),
+    /// For so long, or until one of them is answered.
+    #[error("too many requests of this tenant are being answered; wait for some of them")]
+    TooManyAtOnce(Duration),
     #[error("{0}")]
     Unavailable(Unavailable),
+    /// What several requests are told together. It is in the log already.
+    #[error("{}", .0.detail)]
+    Told(Box<Problem>),
     #[error("something went wrong here; it has been logged under the request's id")]
     Internal(#[source] Source),
 }
@@ -72,6 +91,8 @@ pub(crate) enum Unavailable {
     Contended,
     #[error("the host of the URL cannot be looked up now: no name server answers")]
     Resolver,
+    #[error("the keys of the tokens' issuer cannot be had now; API keys work")]
+    Issuer,
 }
 
 /// A refusal as `application/problem+json` (RFC 9457).
@@ -106,6 +127,10 @@ pub(crate) struct Problem {
     /// All parameters and fields that are wrong, when that is the reason.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub errors: Vec<ParameterProblem>,
+    /// In seconds; a header says it.
+    #[serde(skip)]
+    #[schema(ignore)]
+    pub retry_after: Option<u64>,
 }
 
 /// One wrong parameter, or one wrong field of the body.
@@ -132,7 +157,14 @@ impl Problem {
             code: code.to_owned(),
             existing: None,
             errors: Vec::new(),
+            retry_after: (status == StatusCode::SERVICE_UNAVAILABLE).then_some(RETRY_AFTER_SECONDS),
         }
+    }
+
+    fn limited(code: &str, detail: String, wait: Duration) -> Self {
+        // A client that comes a moment early would be refused again.
+        let retry_after = Some(seconds(wait).max(1));
+        Self { retry_after, ..Self::new(StatusCode::TOO_MANY_REQUESTS, code, detail) }
     }
 
     fn of_parameters(mut errors: Vec<ParameterError>) -> Self {
@@ -164,7 +196,8 @@ impl ApiError {
         Self::Unavailable(Unavailable::Store)
     }
 
-    fn problem(self) -> Problem {
+    /// What a client is told. What is our fault goes to the log, once.
+    pub(crate) fn into_problem(self) -> Problem {
         let detail = self.to_string();
         match self {
             Self::Parameters(errors) => Problem::of_parameters(errors),
@@ -172,14 +205,21 @@ impl ApiError {
             Self::BodyTooLarge => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail),
             Self::UnsupportedMediaType => Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail),
             Self::Unauthenticated(_) => Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail),
+            Self::UnsupportedEncoding => Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", detail),
             Self::MissingScope(_) => Problem::new(StatusCode::FORBIDDEN, "missing_scope", detail),
             Self::NoTenant => Problem::new(StatusCode::FORBIDDEN, "no_tenant", detail),
+            Self::NotOperator => Problem::new(StatusCode::FORBIDDEN, "operator_only", detail),
             Self::NotFound => Problem::new(StatusCode::NOT_FOUND, "not_found", detail),
             Self::Conflict(conflict) => {
-                Problem { existing: conflict.existing(), ..Problem::new(StatusCode::CONFLICT, conflict.code(), detail) }
+                let (existing, retry_after) = (conflict.existing(), conflict.retry_after());
+                Problem { existing, retry_after, ..Problem::new(StatusCode::CONFLICT, conflict.code(), detail) }
             }
             Self::PreconditionFailed => Problem::new(StatusCode::PRECONDITION_FAILED, "precondition_failed", detail),
             Self::Quota { .. } => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "quota_exceeded", detail),
+            Self::IdempotencyMismatch => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_mismatch", detail),
+            Self::RateLimited(wait) => Problem::limited("rate_limited", detail, wait),
+            Self::TooManyAtOnce(wait) => Problem::limited("too_many_at_once", detail, wait),
+            Self::Told(problem) => *problem,
             Self::Unavailable(why) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, why.code(), detail),
             Self::Internal(source) => {
                 tracing::error!(error = &*source as &dyn std::error::Error, "a request failed");
@@ -197,6 +237,7 @@ impl Unavailable {
             Self::Store => "store_unavailable",
             Self::Contended => "contended",
             Self::Resolver => "resolver_unavailable",
+            Self::Issuer => "issuer_unavailable",
         }
     }
 }
@@ -209,7 +250,7 @@ impl From<ParameterError> for ApiError {
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        self.problem().into_response()
+        self.into_problem().into_response()
     }
 }
 
@@ -220,8 +261,8 @@ impl IntoResponse for Problem {
         if status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER_SECONDS.into());
+        if let Some(seconds) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
         }
         response.extensions_mut().insert(self);
         response

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::error_handling::HandleErrorLayer;
-use axum::middleware::from_fn;
+use axum::middleware::{from_fn, from_fn_with_state};
+use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 use tower::limit::GlobalConcurrencyLimitLayer;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -14,12 +15,16 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
-use crate::layers::{measured, problems, request_id};
+use crate::edge::Origins;
+use crate::layers::{admission, conditional, cors, draining, measured, problems, request_id};
 use crate::openapi;
 use crate::routes::alert_rules::preview;
 use crate::routes::alerts::act;
 use crate::routes::webhook_endpoints::{call, secret, switch};
-use crate::routes::{alert_rules, alerts, deliveries, inventory, metrics, quarantine, status, values, webhook_endpoints};
+use crate::routes::{
+    admin, alert_rules, alerts, api_keys, deliveries, dimensions, inventory, metrics, quarantine, status, tenant, values,
+    webhook_endpoints,
+};
 use crate::state::ApiState;
 
 /// Longest time an answer may take.
@@ -35,6 +40,7 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(metrics::list_metrics))
         .routes(routes!(metrics::get_metric))
         .routes(routes!(values::get_metric_values))
+        .routes(routes!(dimensions::list_dimension_values))
         .routes(routes!(status::get_status))
         .routes(routes!(inventory::list_inventory))
         .routes(routes!(inventory::get_inventory_item))
@@ -63,25 +69,40 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(deliveries::retry_delivery))
         .routes(routes!(quarantine::list_quarantine))
         .routes(routes!(quarantine::get_quarantined_record))
+        .routes(routes!(tenant::get_tenant, tenant::update_tenant))
+        .routes(routes!(api_keys::list_api_keys, api_keys::create_api_key))
+        .routes(routes!(api_keys::delete_api_key))
+        .routes(routes!(admin::list_admin_tenants, admin::create_admin_tenant))
+        .routes(routes!(admin::get_admin_tenant, admin::update_admin_tenant, admin::delete_admin_tenant))
+        .routes(routes!(admin::create_admin_api_key))
 }
 
 /// The whole API: the routes, their document at `/openapi.json`, a page for people at `/docs`, and the layers.
-pub(crate) fn router(state: ApiState) -> Router {
+pub(crate) fn router(state: ApiState, origins: &Origins, stop: CancellationToken) -> Router {
     let (routes, document) = routes().split_for_parts();
+    let document = openapi::edges::complete(document);
     // Swagger UI would otherwise send the document to a validator on the internet.
     let page = SwaggerUi::new("/docs").url("/openapi.json", document).config(Config::default().validator_url("none"));
-    layered(routes.with_state(state).merge(page))
+    layered(routes.with_state(state).merge(page), origins, stop)
 }
 
 /// Wraps routes in the layers, the first being the outermost.
-fn layered(routes: Router) -> Router {
+fn layered(routes: Router, origins: &Origins, stop: CancellationToken) -> Router {
     let layers = ServiceBuilder::new()
         // Outermost, so that everything below logs within the request's span and every answer carries the id.
         .layer(from_fn(request_id::layer))
         // Above whatever can refuse a request, so that refusals are counted too.
         .layer(from_fn(measured::layer))
+        // Above everything that answers, for the connection is closed behind whatever the answer is.
+        .layer(from_fn_with_state(stop, draining::layer))
+        // Above the limits and the routes: a browser's question before the request has no key, and refusals are for its page, too.
+        .option_layer(cors::layer(origins))
         // Above the layer that writes refusals: their bodies are compressed like any other.
         .layer(CompressionLayer::new())
+        // Below it: a weak ETag is of the answer, however it is then sent.
+        .layer(from_fn(conditional::layer))
+        // Above whatever refuses: a refusal is told how the limits stand, too.
+        .layer(from_fn(admission::layer))
         // Above every layer that answers with a bare status, and above the routes' own refusals.
         .layer(from_fn(problems::layer))
         // Below that one: a panic becomes a refusal, not a closed connection.

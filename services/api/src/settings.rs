@@ -1,5 +1,7 @@
 //! What the API needs to know before it starts, from the environment or from whoever runs it in its own process.
 
+mod oidc;
+
 use std::net::SocketAddr;
 
 use tidemark_runtime::settings::deployment::{
@@ -10,11 +12,16 @@ use tidemark_runtime::telemetry::RUST_LOG;
 use tidemark_store::Tables;
 use tidemark_webhooks::policy::Networks;
 
+use oidc::OIDC;
+pub use oidc::{InvalidIssuer, IssuerUrl, OidcSettings};
+
+use crate::edge::{CORS_ORIGINS, EdgeSettings, Origins};
+
 /// The setting that says where the API listens.
 pub const API_ADDR: Setting = Setting::with_default("TIDEMARK_API_ADDR", "0.0.0.0:8080", "where the API listens");
 
 /// All of them, as `--help` lists them.
-pub const ALL: [Setting; 10] = [
+pub const ALL: [Setting; 15] = [
     DEFINITIONS,
     TABLE,
     CONTROL_TABLE,
@@ -24,6 +31,11 @@ pub const ALL: [Setting; 10] = [
     SECRET_KEY_PREVIOUS,
     WEBHOOK_ALLOW_CIDRS,
     WEBHOOK_DENY_CIDRS,
+    CORS_ORIGINS,
+    OIDC[0],
+    OIDC[1],
+    OIDC[2],
+    OIDC[3],
     RUST_LOG,
 ];
 
@@ -41,6 +53,9 @@ pub struct Settings {
     pub webhook_allow: Networks,
     /// Networks that nothing may be sent to.
     pub webhook_deny: Networks,
+    pub edge: EdgeSettings,
+    /// `None`: API keys alone are accepted.
+    pub oidc: Option<OidcSettings>,
 }
 
 impl Settings {
@@ -56,6 +71,8 @@ impl Settings {
         let keys = SecretKeys::read(&mut reader);
         let allow = reader.read_optional(&WEBHOOK_ALLOW_CIDRS, parse::from_str::<Networks>);
         let deny = reader.read_optional(&WEBHOOK_DENY_CIDRS, parse::from_str::<Networks>);
+        let origins = reader.read_optional(&CORS_ORIGINS, parse::from_str::<Origins>);
+        let oidc = OidcSettings::read(&mut reader);
         reader.finish(|| {
             Some(Self {
                 definitions: definitions?,
@@ -65,6 +82,8 @@ impl Settings {
                 keys: keys?,
                 webhook_allow: allow?.unwrap_or_default(),
                 webhook_deny: deny?.unwrap_or_default(),
+                edge: EdgeSettings { cors_origins: origins?.unwrap_or_default(), ..EdgeSettings::default() },
+                oidc: oidc?,
             })
         })
     }

@@ -10,6 +10,9 @@ use tidemark_runtime::settings::SecretKeys;
 use tidemark_store::{RunningDefinitions, Store, Tenant};
 use tidemark_streams::Streams;
 
+use crate::answers::Answers;
+use crate::auth::oidc::Tokens;
+use crate::limits::Limits;
 use crate::problem::ApiError;
 use crate::webhooks::Webhooks;
 
@@ -24,6 +27,10 @@ pub(crate) struct ApiState {
     pub keys: Arc<SecretKeys>,
     pub running: RunningDefinitions,
     pub webhooks: Webhooks,
+    pub limits: Arc<Limits>,
+    pub answers: Answers,
+    /// `None`: API keys alone are accepted.
+    pub tokens: Option<Tokens>,
 }
 
 impl ApiState {

@@ -85,7 +85,7 @@ impl Pool {
         } else {
             None
         };
-        holding(slot, self.committer.commit(advance, writes, from, full)).await
+        holding(slot, Box::pin(self.committer.commit(advance, writes, from, full))).await
     }
 
     async fn turn(&self, advance: &Advance, writes: &Writes, from: &Provenance) -> Turn {
@@ -154,8 +154,7 @@ fn is_shareable(writes: &Writes) -> bool {
 
 /// Commits while holding a slot, for a while: a commit that gets no answer, or meets others again and again, must not keep the other
 /// shards of this worker waiting.
-async fn holding<T>(slot: impl Send, commit: impl Future<Output = T>) -> T {
-    tokio::pin!(commit);
+async fn holding<T>(slot: impl Send, mut commit: impl Future<Output = T> + Unpin) -> T {
     tokio::select! {
         biased;
         made = &mut commit => return made,
@@ -180,7 +179,7 @@ async fn share(store: Store, group: Vec<Waiting>, slot: OwnedSemaphorePermit) {
             ended => ended,
         }
     };
-    let ended = holding(slot, made).await;
+    let ended = holding(slot, Box::pin(made)).await;
     for waiting in group {
         let turn = if ended.is_ok() { Turn::Committed } else { Turn::Alone(None) };
         drop(waiting.turn.send(turn));

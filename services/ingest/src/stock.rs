@@ -14,8 +14,8 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use tidemark_domain::alert::Facts;
-use tidemark_domain::{AlertEvent, EventId, LevelKey, RuleBook, TenantId};
-use tidemark_store::{Decisions, EventKey, EventWrite, Hold, RulesCheck, ulid};
+use tidemark_domain::{AlertEvent, LevelKey, RuleBook, TenantId};
+use tidemark_store::{Decisions, EventWrite, Hold, RulesCheck};
 use tidemark_webhooks::event::{BodyError, EventType};
 use tidemark_webhooks::payload;
 
@@ -124,16 +124,9 @@ impl Writing<'_> {
     pub(crate) fn event(&self, event: &AlertEvent) -> Result<EventWrite, BodyError> {
         let is_old = self.now.duration_since(event.at) > self.alert_max_age;
         let hold = is_old.then(|| Hold { stream: self.stream.to_owned(), since: self.now });
-        let id = EventId::from_ulid_text(&ulid(event.at, fastrand::u128(..))).expect("a ULID's text");
-        Ok(EventWrite {
-            tenant: event.alert.key.tenant.clone(),
-            key: EventKey::Alert { alert: event.alert.id.clone(), sequence: event.sequence },
-            id,
-            event_type: EventType::from(event.kind).as_str().to_owned(),
-            body: payload::body(event)?.to_vec(),
-            at: event.at,
-            due_at: if is_old { self.now + HELD_FOR_MIN } else { self.now },
-            hold,
-        })
+        let due_at = if is_old { self.now + HELD_FOR_MIN } else { self.now };
+        let event_type = EventType::from(event.kind).as_str();
+        let write = EventWrite::of_alert(event, event_type, &payload::body(event)?, fastrand::u128(..));
+        Ok(EventWrite { due_at, hold, ..write })
     }
 }

@@ -266,7 +266,8 @@ impl Supervisor {
 
     fn measure_lag(&self) {
         let now = clock::now();
-        let mut lags: HashMap<&SourceName, f64> = HashMap::new();
+        // None of a source's shards, no lag: its last one must not stay.
+        let mut lags: HashMap<&SourceName, f64> = self.sources.values().map(|source| (source, 0.0)).collect();
         for Pipeline { held, watermark, .. } in self.pipelines.values() {
             if let (Some(watermark), Some(source)) = (*watermark.borrow(), self.sources.get(held.stream.table())) {
                 let lag = lags.entry(source).or_default();

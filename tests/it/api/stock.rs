@@ -6,11 +6,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tidemark_domain::alert::{Facts, step};
-use tidemark_domain::{
-    Alert, AlertEvent, AlertId, Decimal, EndpointId, EventId, InventoryName, Level, LevelKey, Standing, TenantId,
-};
+use tidemark_domain::{Alert, AlertEvent, AlertId, Decimal, EndpointId, InventoryName, Level, LevelKey, Standing, TenantId};
 use tidemark_runtime::clock;
-use tidemark_store::{Decisions, Due, Error, EventKey, EventWrite, LevelRow, LevelWrite, RulesLane, Slot, Tenant, Work, ulid};
+use tidemark_store::{Decisions, Due, Error, EventWrite, LevelRow, LevelWrite, RulesLane, Slot, Tenant, Work, ulid};
 use tidemark_tests::{Client, Deployment, RunningApi};
 use tidemark_webhooks::event::EventType;
 use tidemark_webhooks::payload;
@@ -166,16 +164,8 @@ pub(super) fn tenant(id: &str) -> Tenant {
 }
 
 fn event_write(event: &AlertEvent) -> EventWrite {
-    EventWrite {
-        tenant: event.alert.key.tenant.clone(),
-        key: EventKey::Alert { alert: event.alert.id.clone(), sequence: event.sequence },
-        id: EventId::from_ulid_text(&ulid(event.at, rand::random())).unwrap(),
-        event_type: EventType::from(event.kind).as_str().to_owned(),
-        body: payload::body(event).unwrap().to_vec(),
-        at: event.at,
-        due_at: event.at,
-        hold: None,
-    }
+    let event_type = EventType::from(event.kind).as_str();
+    EventWrite::of_alert(event, event_type, &payload::body(event).unwrap(), rand::random())
 }
 
 /// A rule's body: a warning at or below a value.

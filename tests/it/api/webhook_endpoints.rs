@@ -279,12 +279,14 @@ async fn an_endpoint_is_switched_off_and_on_and_what_it_missed_is_a_job() {
         let problem = recover(body).await.problem();
         assert_eq!((&problem["status"], faults(&problem)), (&json!(status), vec![("since".to_owned(), faulty.to_owned())]));
     }
-    let job = recover(span.clone()).await.json_of(202)["job_id"].clone();
+    let started = recover(span.clone()).await.json_of(202);
     let due = due(&stock.deployment).await;
     let work: Vec<Work> = due.into_iter().map(|due| due.work).collect();
     let [Work::Job(id)] = &work[..] else { panic!("one job: {work:?}") };
     let kind = stock.deployment.store.job(&tenant("acme"), id).await.unwrap().expect("stored").kind;
-    let JobKind::Recover { endpoint, since, .. } = kind else { panic!("{kind:?}") };
-    assert_eq!((json!(id), json!(endpoint), json!(since)), (job, made["id"].clone(), span["since"].clone()));
+    let JobKind::Recover { endpoint, since, until } = kind else { panic!("{kind:?}") };
+    assert_eq!((json!(endpoint), json!(since)), (made["id"].clone(), span["since"].clone()));
+    let links = json!({ "deliveries": format!("/v1/webhook-endpoints/{endpoint}/deliveries") });
+    assert_eq!(started, json!({ "since": since, "until": until, "links": links }), "what is being done is what is told");
     stock.api.stop().await;
 }

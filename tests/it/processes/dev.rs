@@ -153,6 +153,30 @@ async fn a_data_directory_keeps_the_numbers_through_kill_9() {
     }
 }
 
+#[tokio::test]
+async fn webhooks_that_arrive_are_logged_beside_the_line_of_json_and_a_kept_endpoint_leads_to_each_runs_receiver() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = with(&["--json", "--data-dir", folder.path().to_str().unwrap()]);
+    let mut seen = BTreeSet::new();
+    for _ in 0..2 {
+        let mut process = Process::spawn("tidemark", &arguments, NO_VARIABLES);
+        let dev = started(&mut process).await;
+        let arrived = process.until_logged("a webhook arrived").await;
+        assert_eq!(arrived["verified"], true, "{arrived}");
+        assert_eq!(process.stdout().lines().count(), 1, "{}", process.stdout());
+        let url = format!("{}/v1/webhook-endpoints", text(&dev, "api_url"));
+        let endpoints = ask(&url, text(&dev["keys"], "demo")).await;
+        let [endpoint] = &endpoints["data"].as_array().unwrap()[..] else { panic!("one endpoint: {endpoints}") };
+        seen.insert((text(endpoint, "id").to_owned(), text(endpoint, "url").to_owned()));
+        process.signal("-INT").await;
+        let ended = process.ended(PROMPT).await;
+        assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+        assert!(!ended.stderr.contains("whsec_") && !ended.stderr.contains("no webhook of ours"), "{}", ended.stderr);
+    }
+    let ids: BTreeSet<_> = seen.iter().map(|(id, _)| id).collect();
+    assert_eq!((ids.len(), seen.len()), (1, 2), "one endpoint, two URLs: {seen:?}");
+}
+
 /// Units of the tenant `demo` by item, added up from the sample orders that are there.
 async fn units_of_demo(url: &str) -> BTreeMap<String, String> {
     let scan = Client::new(&aws::at_endpoint(url, "any")).scan().table_name("Order_by_item").into_paginator().items().send();

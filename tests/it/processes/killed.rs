@@ -19,7 +19,8 @@ const COMMITS: u64 = 4;
 const SEED: u64 = 20_261_122;
 /// 32 bytes of nothing in particular, base64.
 const SECRET_KEY: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
-const PROMPT: Duration = Duration::from_secs(10);
+/// A worker ends at once; an API first takes its leave.
+const PROMPT: Duration = tidemark_api::DRAIN_DELAY.saturating_add(Duration::from_secs(10));
 
 /// Orders as they are now: each one's item and quantity. What the numbers must be is added up from this.
 type Orders = BTreeMap<u32, (&'static str, u32)>;

@@ -168,6 +168,15 @@ pub(super) async fn ask(url: &str, key: &str) -> Value {
     serde_json::from_str(&text).unwrap()
 }
 
+/// Posts JSON to an API with a key; the answer must be good.
+pub(super) async fn post(url: &str, key: &str, body: Value) -> Value {
+    let request = http().post(url).header("authorization", format!("Bearer {key}")).json(&body);
+    let answer = request.send().await.unwrap();
+    let (status, text) = (answer.status(), answer.text().await.unwrap());
+    assert!(status.is_success(), "{url}: {status}: {text}");
+    serde_json::from_str(&text).unwrap()
+}
+
 /// The parameter that asks for yesterday and today, so that a test may run at midnight.
 pub(super) fn since_yesterday() -> String {
     let yesterday = tidemark_runtime::clock::now() - jiff::SignedDuration::from_hours(24);

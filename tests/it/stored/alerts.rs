@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use tidemark_domain::alert::{Act, Acted, Error as Refusal};
+use tidemark_domain::alert::{Act, Error as Refusal};
 use tidemark_domain::{Alert, Level, Standing};
 use tidemark_store::{ActError, AlertQuery, AlertRecord, AlertsWanted, Change, CommitError, Decisions, Error};
 use tokio::runtime::Handle;
@@ -11,11 +11,9 @@ use tokio::task::block_in_place;
 use super::{Shelf, at, event_write, level_key, new_alert, tenant};
 
 /// What the API has an act decide.
-fn apply(act: &Act, record: &AlertRecord, level: Option<&Level>) -> Result<Change, Refusal> {
+fn apply(act: &Act, record: &AlertRecord, level: Option<&Level>) -> Result<Option<Change>, Refusal> {
     let acted = act.apply(&record.alert, level, at(1))?;
-    let acted = acted.unwrap_or_else(|| Acted { alert: record.alert.clone(), event: None });
-    let event = acted.event.as_ref().map(event_write);
-    Ok(Change { acted, event })
+    Ok(acted.map(|acted| Change { event: acted.event.as_ref().map(event_write), acted }))
 }
 
 async fn act(shelf: &Shelf, alert: &Alert, act: Act) -> Result<Alert, ActError<Refusal>> {
@@ -60,6 +58,27 @@ async fn an_acknowledgement_and_a_commit_at_once_both_count() {
     assert_eq!((row.level.available().to_string(), row.standing), ("3".to_owned(), Standing::Firing(muted.clone())));
     assert_eq!(shelf.store.alert(&shelf.tenant, &alert.id).await.unwrap().unwrap().alert, muted, "the copy is the same");
     assert!(muted.acknowledged.is_some());
+}
+
+/// A row that changes all the time is one of a popular item: whoever acts on its alert gets through.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_act_that_is_overtaken_again_and_again_is_done_in_the_end() {
+    let shelf = Shelf::new().await;
+    let alert = shelf.fired("tea").await;
+    let overtaken = async |times: usize| {
+        let decided = AtomicUsize::new(0);
+        let acted = shelf.store.act(&shelf.tenant, &alert.id, at(1), |record, level| {
+            let nth = decided.fetch_add(1, Ordering::SeqCst);
+            if nth < times {
+                block_in_place(|| Handle::current().block_on(shelf.commit("tea", if nth.is_multiple_of(2) { "3" } else { "4" })));
+            }
+            apply(&acknowledge(), record, level)
+        });
+        acted.await
+    };
+    let acted = overtaken(usize::MAX).await;
+    assert!(matches!(acted, Err(ActError::Store(Error::ConditionFailed))), "not for ever: {acted:?}");
+    assert!(overtaken(7).await.unwrap().acknowledged.is_some());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -7,6 +7,7 @@ use serde_json::json;
 use tidemark_domain::{Definitions, TenantId};
 
 use super::example::Example;
+use super::sample;
 
 /// The parts of a signed request that the embedded DynamoDB asks for. It verifies none of them.
 const SIGNATURE: &str =
@@ -17,6 +18,8 @@ pub(crate) struct Banner {
     pub(crate) api_url: String,
     pub(crate) admin_url: String,
     pub(crate) dynamodb_url: String,
+    /// Of the receiver.
+    pub(crate) webhook_url: String,
     pub(crate) keys: BTreeMap<TenantId, String>,
     pub(crate) operator_key: String,
 }
@@ -24,7 +27,7 @@ pub(crate) struct Banner {
 impl Banner {
     /// One line, for scripts.
     pub(crate) fn print_json(&self) {
-        let Self { api_url, admin_url, dynamodb_url, keys, operator_key } = self;
+        let Self { api_url, admin_url, dynamodb_url, keys, operator_key, .. } = self;
         let keys: BTreeMap<&str, &String> = keys.iter().map(|(tenant, key)| (tenant.as_str(), key)).collect();
         println!(
             "{}",
@@ -37,11 +40,12 @@ impl Banner {
 
     /// For people: lines to paste.
     pub(crate) fn print(&self, definitions: &Definitions, today: Date) {
-        let Self { api_url, admin_url, dynamodb_url, keys, operator_key } = self;
+        let Self { api_url, admin_url, dynamodb_url, webhook_url, keys, operator_key } = self;
         println!("Tidemark is running. Ctrl-C stops it.\n");
         println!("  API       {api_url}/docs");
         println!("  DynamoDB  {dynamodb_url} (any region, any credentials)");
-        println!("  Probes    {admin_url}/readyz, {admin_url}/metrics\n");
+        println!("  Probes    {admin_url}/readyz, {admin_url}/metrics");
+        println!("  Webhooks  {webhook_url} receives those of {}, and tells below what arrives\n", sample::stock_tenant());
         let width = keys.keys().map(|tenant| tenant.as_str().len()).max().unwrap_or(0).max("operator".len());
         for (tenant, key) in keys {
             println!("  Key of {:width$}  {key}", tenant.as_str());

@@ -16,6 +16,8 @@ use tokio_util::sync::CancellationToken;
 const ORDERS: &str = "Order_by_item";
 const STOCK: &str = "Stock";
 const PAUSE: Duration = Duration::from_millis(400);
+/// Stock changes once in so many pauses: slow enough for people to follow what is told of it.
+const STOCK_EVERY: usize = 3;
 /// Orders that may still be edited or cancelled.
 const OPEN_ORDERS_MAX: usize = 40;
 /// How many orders exist before the first question is asked.
@@ -34,9 +36,24 @@ const REGIONS: [&str; 3] = ["north", "south", "west"];
 const CHANNELS: [&str; 2] = ["web", "store"];
 const LOCATIONS: [&str; 2] = ["berlin-1", "lyon-2"];
 
+/// What every row calls low.
+const REORDER_POINT: u32 = 10;
+/// Of every row, this much is sold already.
+const COMMITTED: u32 = 2;
+/// The first row begins with so much, each further one with [`STOCK_STEP`] more: one is low within seconds, and they do not all follow at once.
+const FIRST_STOCK: u32 = REORDER_POINT + COMMITTED + 1;
+const STOCK_STEP: u32 = 3;
+/// With so much left or less, a row is refilled when its turn comes.
+const REFILLED_AT: u32 = 6;
+
 /// The tenants that the sample data belongs to.
 pub(crate) fn tenants() -> impl Iterator<Item = TenantId> {
     TENANTS.into_iter().map(|id| TenantId::new(id).expect("a tenant id"))
+}
+
+/// The one that the sample stock belongs to. A row is a level, and its key holds no tenant, so all stock is of one.
+pub(crate) fn stock_tenant() -> TenantId {
+    TenantId::new(TENANTS[0]).expect("a tenant id")
 }
 
 /// Writes until asked to stop.
@@ -50,17 +67,22 @@ pub(crate) async fn write(database: Database, definitions: Definitions, stop: Ca
         tracing::info!("no sample data: it is for tables {ORDERS} and {STOCK} as definitions/retail.yaml has them");
         return;
     }
-    let mut shop = Shop { database, random: StdRng::seed_from_u64(2026), next: clock::now().as_millisecond(), open: Vec::new() };
+    let mut shop = Shop::new(database);
     for _ in 0..if with_orders { FIRST_ORDERS } else { 0 } {
         shop.place_order();
     }
+    for row in 0..if with_stock { shop.on_hand.len() } else { 0 } {
+        shop.put_stock(row);
+    }
+    let mut pauses = 0_usize;
     while !stop.is_cancelled() {
         if with_orders {
             shop.change_orders();
         }
-        if with_stock {
+        if with_stock && pauses.is_multiple_of(STOCK_EVERY) {
             shop.change_stock();
         }
+        pauses += 1;
         tokio::select! {
             () = tokio::time::sleep(PAUSE) => {}
             () = stop.cancelled() => {}
@@ -74,9 +96,22 @@ struct Shop {
     /// The next order's number.
     next: i64,
     open: Vec<Value>,
+    /// Of each item in each location.
+    on_hand: Vec<u32>,
 }
 
 impl Shop {
+    fn new(database: Database) -> Self {
+        let rows = 0..(ITEMS.len() * LOCATIONS.len()) as u32;
+        Self {
+            database,
+            random: StdRng::seed_from_u64(2026),
+            next: clock::now().as_millisecond(),
+            open: Vec::new(),
+            on_hand: rows.map(|row| FIRST_STOCK + row * STOCK_STEP).collect(),
+        }
+    }
+
     fn change_orders(&mut self) {
         match self.random.random_range(0..10) {
             0 if !self.open.is_empty() => self.edit_order(),
@@ -123,18 +158,29 @@ impl Shop {
         self.put(ORDERS, &order);
     }
 
+    /// Somebody buys, or the supplier comes.
     fn change_stock(&mut self) {
-        let (item, _) = self.pick(&ITEMS);
-        let row = json!({
+        let row = self.random.random_range(0..self.on_hand.len());
+        let left = self.on_hand[row];
+        self.on_hand[row] = if left <= REFILLED_AT {
+            self.random.random_range(30..60)
+        } else {
+            left.saturating_sub(self.random.random_range(1..=8))
+        };
+        self.put_stock(row);
+    }
+
+    fn put_stock(&self, row: usize) {
+        let (item, _) = ITEMS[row / LOCATIONS.len()];
+        let item = json!({
             "item_number": { "S": item },
-            "location": { "S": self.pick(&LOCATIONS) },
-            // One row is one level: its key holds no tenant, so all stock is of one.
-            "tenant_id": { "S": TENANTS[0] },
-            "on_hand": { "N": self.random.random_range(0..60).to_string() },
-            "committed": { "N": self.random.random_range(0..10).to_string() },
-            "reorder_point": { "N": "10" },
+            "location": { "S": LOCATIONS[row % LOCATIONS.len()] },
+            "tenant_id": { "S": stock_tenant().as_str() },
+            "on_hand": { "N": self.on_hand[row].to_string() },
+            "committed": { "N": COMMITTED.to_string() },
+            "reorder_point": { "N": REORDER_POINT.to_string() },
         });
-        self.put(STOCK, &row);
+        self.put(STOCK, &item);
     }
 
     fn put(&self, table: &str, item: &Value) {

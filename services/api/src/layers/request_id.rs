@@ -6,6 +6,8 @@ use axum::middleware::Next;
 use axum::response::Response;
 use tracing::Instrument;
 
+use super::conditional::CACHE_CONTROL;
+
 /// The header that carries the id both ways.
 pub(crate) const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Most characters of a client's own id; a longer one is replaced.
@@ -37,6 +39,6 @@ pub(crate) async fn layer(mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(id);
     let mut response = next.run(request).instrument(span).await;
     response.headers_mut().insert(X_REQUEST_ID, header);
-    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("private"));
+    response.headers_mut().entry(header::CACHE_CONTROL).or_insert(CACHE_CONTROL);
     response
 }

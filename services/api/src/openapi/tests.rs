@@ -64,20 +64,27 @@ fn every_operation_has_a_name_examples_and_its_refusals() {
         let (status, answer) = success(&operation);
         assert!(status == "204" || has_example(&document, answer), "{name} has no example");
         let responses = operation["responses"].as_object().expect("responses");
-        for status in ["400", "401", "403", "500", "503"] {
+        for status in ["400", "401", "403", "429", "500", "503"] {
             assert!(responses.contains_key(status), "{name} lacks {status}");
         }
         let when = |status: &str, holds: bool| assert_eq!(responses.contains_key(status), holds, "{name}: {status}");
         when("404", path.contains('{'));
+        when("304", method == "get");
+        let headers = [Some("RateLimit"), Some("RateLimit-Policy"), (method == "get").then_some("ETag")];
+        for header in headers.into_iter().flatten() {
+            assert!(!answer["headers"][header].is_null(), "{name}: its answer lacks {header}");
+        }
         let body = &operation["requestBody"];
         assert!(body.is_null() || has_example(&document, body), "{name}: its body has no example");
         when("413", !body.is_null());
         when("415", !body.is_null());
         let parameters = operation["parameters"].as_array().cloned().unwrap_or_default();
         when("412", parameters.iter().any(|parameter| parameter["name"] == "If-Match"));
-        assert!(!["patch", "delete"].contains(&method.as_str()) || responses.contains_key("412"), "{name} takes If-Match");
+        // A key never changes, so there is no version of it to name.
+        let is_versioned = ["patch", "delete"].contains(&method.as_str()) && name != "delete_api_key";
+        assert!(!is_versioned || responses.contains_key("412"), "{name} takes If-Match");
     }
-    assert_eq!(names.len(), 33);
+    assert_eq!(names.len(), 45);
 }
 
 /// Whether a body shows an example, of its own or of its schema.

@@ -1,7 +1,7 @@
 //! Requests that are in order, but not for things as they stand.
 
 use jiff::Timestamp;
-use tidemark_domain::RuleId;
+use tidemark_domain::{RuleId, TenantId, Zone};
 
 /// What stands against a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,6 +18,16 @@ pub(crate) enum Conflict {
     EndpointDeleted,
     #[error("the delivery has been attempted as often as any can be")]
     AttemptsSpent,
+    #[error("a request with this Idempotency-Key is being answered; ask again for its answer")]
+    InFlight,
+    #[error("records are counted by days of {0} already: another time zone needs a rebuild")]
+    TimeZoneFrozen(Zone),
+    #[error("the tenant {0} is there already; change it, if its settings are not as you want them")]
+    TenantExists(TenantId),
+    #[error("the tenant is being deleted; finish that, and create it anew")]
+    TenantLeaving,
+    #[error("the tenant has records that are counted, alert rules or webhook endpoints; only one without any can be deleted")]
+    TenantHasData,
 }
 
 impl Conflict {
@@ -30,13 +40,24 @@ impl Conflict {
             Self::EndpointDisabled => "endpoint_disabled",
             Self::EndpointDeleted => "endpoint_deleted",
             Self::AttemptsSpent => "attempts_spent",
+            Self::InFlight => "in_flight",
+            Self::TimeZoneFrozen(_) => "time_zone_frozen",
+            Self::TenantExists(_) => "tenant_exists",
+            Self::TenantLeaving => "tenant_leaving",
+            Self::TenantHasData => "tenant_has_data",
         }
+    }
+
+    /// After how many seconds the same request may be answered, where that is a matter of time.
+    pub(super) fn retry_after(&self) -> Option<u64> {
+        matches!(self, Self::InFlight).then_some(super::RETRY_AFTER_SECONDS)
     }
 
     /// The id of what is in the way.
     pub(super) fn existing(&self) -> Option<String> {
         match self {
             Self::RuleExists(rule) => Some(rule.to_string()),
+            Self::TenantExists(tenant) => Some(tenant.to_string()),
             _ => None,
         }
     }

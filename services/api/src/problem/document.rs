@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use utoipa::IntoResponses;
-use utoipa::openapi::header::HeaderBuilder;
+use utoipa::openapi::header::{Header, HeaderBuilder};
 use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
 
 use super::ApiError;
+use crate::openapi::edges;
 
 /// Documents the 404 of operations that name one thing.
 pub(crate) struct NotFound;
@@ -82,11 +83,11 @@ pub(crate) fn components() -> Vec<(&'static str, Response)> {
         ),
         (
             "Unauthenticated",
-            problem("No valid key: `unauthenticated`.")
+            problem("No valid key or token: `unauthenticated`.")
                 .header("WWW-Authenticate", HeaderBuilder::new().description(Some("`Bearer`.")).build())
                 .build(),
         ),
-        ("Forbidden", problem("The key may not do this: `missing_scope`, `no_tenant`.").build()),
+        ("Forbidden", problem("The key may not do this: `missing_scope`, `no_tenant`, `operator_only`.").build()),
         ("NotFound", problem("There is no such thing, or it is another tenant's: `not_found`.").build()),
         (
             "Unprocessable",
@@ -95,7 +96,7 @@ pub(crate) fn components() -> Vec<(&'static str, Response)> {
                  `empty_range`, `unaligned_range`, `range_unavailable`, `grouping_not_stored`, `query_too_large`, \
                  `unknown_inventory`; a body that means nothing we can do: `invalid_scope`, `invalid_threshold`, \
                  `repeat_too_often`, `unfit_instant`, `unfit_duration`, `url_refused`, `header_refused`; or there are as many as \
-                 there can be: `quota_exceeded`.",
+                 there can be: `quota_exceeded`; or the key stands for another request: `idempotency_mismatch`.",
             )
             .build(),
         ),
@@ -103,21 +104,49 @@ pub(crate) fn components() -> Vec<(&'static str, Response)> {
             "Conflict",
             problem(
                 "Things stand otherwise: `rule_exists` (with the other's id in `existing`), `alert_resolved`, `secrets_live`, \
-                 `endpoint_disabled`, `endpoint_deleted`, `attempts_spent`.",
+                 `endpoint_disabled`, `endpoint_deleted`, `attempts_spent`, `time_zone_frozen`, `tenant_exists` (with its id in \
+                 `existing`), `tenant_leaving`, `tenant_has_data`, `in_flight` (with `Retry-After`).",
             )
             .build(),
         ),
+        ("RateLimited", limited()),
+        ("NotModified", not_modified()),
         ("PreconditionFailed", problem("Another version stands than `If-Match` names: `precondition_failed`.").build()),
         ("BodyTooLarge", problem("The body is longer than 256 KiB: `body_too_large`.").build()),
-        ("UnsupportedMediaType", problem("The body does not say that it is JSON: `unsupported_media_type`.").build()),
+        (
+            "UnsupportedMediaType",
+            problem(
+                "The body does not say that it is JSON: `unsupported_media_type`; or it is compressed: `unsupported_encoding`.",
+            )
+            .build(),
+        ),
         ("Internal", problem("Our fault: `internal`. The cause is not shown; the log has it under the request's id.").build()),
         (
             "Unavailable",
-            problem("Ask again: `overloaded`, `timeout`, `store_unavailable`, `contended`, `resolver_unavailable`.")
+            problem(
+                "Ask again: `overloaded`, `timeout`, `store_unavailable`, `contended`, `resolver_unavailable`, `issuer_unavailable`.",
+            )
                 .header("Retry-After", HeaderBuilder::new().description(Some("Seconds.")).build())
                 .build(),
         ),
     ]
+}
+
+fn limited() -> Response {
+    let limited = problem("Too much at once for the key or its tenant: `rate_limited`, `too_many_at_once`.");
+    let wait = HeaderBuilder::new().description(Some("Seconds.")).build();
+    with_headers(limited.header("Retry-After", wait), edges::limits())
+}
+
+fn not_modified() -> Response {
+    let unchanged =
+        ResponseBuilder::new().description("What the client has still holds. `Data-Watermark` says since when, if it says.");
+    let watermark = edges::header("The watermark, where the answer has one.");
+    with_headers(with_headers(unchanged.header("Data-Watermark", watermark), edges::validators()).into(), edges::limits())
+}
+
+fn with_headers<const N: usize>(response: ResponseBuilder, headers: [(&'static str, Header); N]) -> Response {
+    headers.into_iter().fold(response, |response, (name, header)| response.header(name, header)).build()
 }
 
 fn problem(description: &str) -> ResponseBuilder {

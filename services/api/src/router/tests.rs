@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
 use axum::routing::get;
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -16,6 +16,8 @@ use tidemark_webhooks::policy::UrlPolicy;
 use tower::ServiceExt;
 
 use super::*;
+use crate::answers::{Answers, SHARED_FOR};
+use crate::limits::{KEY_RATE, Limits};
 use crate::webhooks::Webhooks;
 
 const ORDERS: &str = "
@@ -32,7 +34,15 @@ fn api() -> Router {
     let running = RunningDefinitions::new(store.clone(), running);
     let keys = Arc::new(SecretKeys { current: [1; 32], previous: None });
     let webhooks = Webhooks::new(UrlPolicy::default(), &keys);
-    router(ApiState { store, streams: Streams::new(&aws, "control".into()), keys, running, webhooks })
+    let (limits, answers) = (Arc::new(Limits::new(KEY_RATE)), Answers::new(SHARED_FOR));
+    let state =
+        ApiState { store, streams: Streams::new(&aws, "control".into()), keys, running, webhooks, limits, answers, tokens: None };
+    router(state, &Origins::default(), CancellationToken::new())
+}
+
+/// Routes of a test's own, in the layers.
+fn bare(routes: Router) -> Router {
+    layered(routes, &Origins::default(), CancellationToken::new())
 }
 
 async fn send(router: Router, request: Request) -> (StatusCode, HeaderMap, Vec<u8>) {
@@ -50,7 +60,7 @@ fn request(method: &str, path: &str) -> Request {
 async fn problem(router: Router, request: Request) -> (StatusCode, HeaderMap, Value) {
     let (status, headers, body) = send(router, request).await;
     assert_eq!(headers[header::CONTENT_TYPE], "application/problem+json");
-    assert_eq!(headers[header::CACHE_CONTROL], "private");
+    assert_eq!(headers[header::CACHE_CONTROL], "private, no-cache");
     assert_eq!(headers["x-request-id"], "test-1");
     let problem: Value = serde_json::from_slice(&body).expect("JSON");
     assert_eq!(problem["status"], status.as_u16());
@@ -100,7 +110,7 @@ async fn a_body_too_large_is_refused() {
 #[tokio::test]
 async fn a_panic_shows_nothing_of_itself() {
     let routes = Router::new().route("/boom", get(|| async { panic!("the secret is 42") as StatusCode }));
-    let (status, _, problem) = problem(layered(routes), request("GET", "/boom")).await;
+    let (status, _, problem) = problem(bare(routes), request("GET", "/boom")).await;
     assert_eq!((status, problem["code"].as_str()), (StatusCode::INTERNAL_SERVER_ERROR, Some("internal")));
     assert!(!problem.to_string().contains("42"), "{problem}");
 }
@@ -108,7 +118,7 @@ async fn a_panic_shows_nothing_of_itself() {
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_takes_too_long_is_given_up() {
     let routes = Router::new().route("/slow", get(std::future::pending::<StatusCode>));
-    let (status, headers, problem) = problem(layered(routes), request("GET", "/slow")).await;
+    let (status, headers, problem) = problem(bare(routes), request("GET", "/slow")).await;
     assert_eq!((status, problem["code"].as_str()), (StatusCode::SERVICE_UNAVAILABLE, Some("timeout")));
     assert_eq!(headers[header::RETRY_AFTER], "1");
 }
@@ -123,7 +133,7 @@ async fn one_request_too_many_is_shed_whatever_its_route() {
             std::future::pending::<StatusCode>().await
         }
     });
-    let router = layered(Router::new().route("/slow", slow).route("/fast", get(|| async { StatusCode::OK })));
+    let router = bare(Router::new().route("/slow", slow).route("/fast", get(|| async { StatusCode::OK })));
     let mut tasks = tokio::task::JoinSet::new();
     for _ in 0..REQUESTS_AT_ONCE_MAX {
         tasks.spawn(router.clone().oneshot(request("GET", "/slow")));
@@ -131,8 +141,9 @@ async fn one_request_too_many_is_shed_whatever_its_route() {
     for _ in 0..REQUESTS_AT_ONCE_MAX {
         waiting.recv().await.expect("every request is under way");
     }
-    let (status, _, problem) = problem(router, request("GET", "/fast")).await;
+    let (status, headers, problem) = problem(router, request("GET", "/fast")).await;
     assert_eq!((status, problem["code"].as_str()), (StatusCode::SERVICE_UNAVAILABLE, Some("overloaded")));
+    assert_eq!(headers[header::RETRY_AFTER], "1");
 }
 
 #[tokio::test]
@@ -169,5 +180,23 @@ async fn answers_are_compressed_on_request() {
     wanted.headers_mut().insert(header::ACCEPT_ENCODING, "gzip".parse().expect("a header"));
     let (_, headers, body) = send(api(), wanted).await;
     assert_eq!(headers[header::CONTENT_ENCODING], "gzip");
-    assert!(body.len() < 20_000, "{} bytes", body.len());
+    assert!(body.len() < 30_000, "{} bytes", body.len());
+}
+
+#[tokio::test]
+async fn an_api_that_takes_its_leave_closes_connections_that_can_be_told_to() {
+    for (stops, version, closes) in
+        [(false, Version::HTTP_11, false), (true, Version::HTTP_11, true), (true, Version::HTTP_2, false)]
+    {
+        let stop = CancellationToken::new();
+        let router = layered(Router::new().route("/", get(|| async { StatusCode::OK })), &Origins::default(), stop.clone());
+        if stops {
+            stop.cancel();
+        }
+        let mut asked = request("GET", "/");
+        *asked.version_mut() = version;
+        let (status, headers, _) = send(router, asked).await;
+        let expected = closes.then(|| HeaderValue::from_static("close"));
+        assert_eq!((status, headers.get(header::CONNECTION)), (StatusCode::OK, expected.as_ref()), "{stops} {version:?}");
+    }
 }

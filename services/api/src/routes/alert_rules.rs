@@ -5,7 +5,7 @@ pub(crate) mod preview;
 
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -17,6 +17,7 @@ use utoipa::ToSchema;
 use crate::auth::{Caller, scope};
 use crate::body::{Body, merge};
 use crate::etag::{self, IfMatch};
+use crate::idempotency::{Attempt, Created, Creation, IdempotencyKey};
 use crate::openapi::shapes;
 use crate::page::{List, Page, PageRequest};
 use crate::params::{NoParameters, Params};
@@ -108,7 +109,7 @@ pub(crate) async fn list_alert_rules(
     State(state): State<ApiState>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<AlertRuleList>, ApiError> {
-    let list = List { name: "alert_rules", within: "", tenant: caller.tenant.id(), keys: &state.keys };
+    let list = List { name: "alert_rules", within: "", tenant: Some(caller.tenant.id()), keys: &state.keys };
     let mut params = Params::parse(query.as_deref());
     let request = PageRequest::take(&mut params, list);
     let request = params.finish(&["limit", "cursor"], || request)?;
@@ -139,16 +140,22 @@ pub(crate) async fn create_alert_rule(
     caller: Caller<scope::RulesWrite>,
     State(state): State<ApiState>,
     _: NoParameters,
+    key: IdempotencyKey,
     Body(body): Body,
 ) -> Result<Response, ApiError> {
-    let now = state.now();
-    let form = RuleForm::read(body, &state.running(), &caller.tenant)?;
-    let id = RuleId::from_ulid_text(&ulid(now, rand::random())).expect("a ULID's text");
-    let rule = form.into_rule(id, now);
-    state.store.create_rule(&caller.tenant, &rule, now).await.map_err(of_rule_error)?;
-    let location = HeaderValue::from_str(&format!("/v1/alert-rules/{}", rule.id)).expect("an id is plain ASCII");
-    let headers = (etag::of(rule.version), [(header::LOCATION, location)]);
-    Ok((StatusCode::CREATED, headers.0, headers.1, Json(AlertRule::from(rule))).into_response())
+    let (now, tenant) = (state.now(), &caller.tenant);
+    let creation = Creation { state: &state, tenant: Some(tenant), operation: "create_alert_rule", key: &key, body: &body };
+    let make = async |attempt: &Attempt| {
+        let form = RuleForm::read(body.clone(), &state.running(), tenant)?;
+        let id = RuleId::from_ulid_text(&ulid(now, rand::random())).expect("a ULID's text");
+        let rule = form.into_rule(id, now);
+        let location = format!("/v1/alert-rules/{}", rule.id);
+        let created = Created::new(location, &AlertRule::from(rule.clone())).versioned(rule.version);
+        let settled = attempt.settled(&created);
+        state.store.create_rule_once(tenant, &rule, now, settled.as_ref()).await.map_err(of_rule_error)?;
+        Ok(created)
+    };
+    creation.once(make).await
 }
 
 /// One rule.

@@ -140,7 +140,7 @@ pub(crate) async fn list_alerts(
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let tenant = &caller.tenant;
-    let list = List { name: "alerts", within: "", tenant: tenant.id(), keys: &state.keys };
+    let list = List { name: "alerts", within: "", tenant: Some(tenant.id()), keys: &state.keys };
     let mut params = Params::parse(query.as_deref());
     let request = PageRequest::take(&mut params, list);
     let wanted = Wanted::take(&mut params);

@@ -177,7 +177,7 @@ pub(crate) async fn list_deliveries(
     RawQuery(query): RawQuery,
 ) -> Result<Json<DeliveryList>, ApiError> {
     let endpoint = webhook_endpoints::find(&state, &caller, &id).await?;
-    let list = List { name: "deliveries", within: endpoint.id.as_str(), tenant: caller.tenant.id(), keys: &state.keys };
+    let list = List { name: "deliveries", within: endpoint.id.as_str(), tenant: Some(caller.tenant.id()), keys: &state.keys };
     let mut params = Params::parse(query.as_deref());
     let request = PageRequest::take(&mut params, list);
     let request = params.finish(&["limit", "cursor"], || request)?;

@@ -187,7 +187,7 @@ pub(crate) async fn list_inventory(
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let tenant = &caller.tenant;
-    let list = List { name: "inventory", within: "", tenant: tenant.id(), keys: &state.keys };
+    let list = List { name: "inventory", within: "", tenant: Some(tenant.id()), keys: &state.keys };
     let running = state.running();
     let mut params = Params::parse(query.as_deref());
     let request = PageRequest::take(&mut params, list);

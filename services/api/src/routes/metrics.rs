@@ -143,7 +143,7 @@ pub(crate) async fn list_metrics(
     RawQuery(query): RawQuery,
 ) -> Result<Json<MetricList>, ApiError> {
     let tenant = &caller.tenant;
-    let list = List { name: "metrics", within: "", tenant: tenant.id(), keys: &state.keys };
+    let list = List { name: "metrics", within: "", tenant: Some(tenant.id()), keys: &state.keys };
     let mut params = Params::parse(query.as_deref());
     let request = PageRequest::take(&mut params, list);
     let request = params.finish(&["limit", "cursor"], || request)?;

@@ -125,7 +125,7 @@ pub(crate) async fn list_quarantine(
     State(state): State<ApiState>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<QuarantineList>, ApiError> {
-    let list = List { name: "quarantine", within: "", tenant: caller.tenant.id(), keys: &state.keys };
+    let list = List { name: "quarantine", within: "", tenant: Some(caller.tenant.id()), keys: &state.keys };
     let mut params = Params::parse(query.as_deref());
     let request = PageRequest::take(&mut params, list);
     let request = params.finish(&["limit", "cursor"], || request)?;

@@ -1,14 +1,15 @@
 //! `GET /v1/metrics/{metric}/values`: totals, series, breakdowns, top-N and comparisons.
 
-use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use tidemark_domain::running::RunningMetric;
 use tidemark_domain::{MetricName, Zone};
+use tidemark_store::Tenant;
 
 use crate::accept::Format;
+use crate::answers::{self, SharedAnswer};
 use crate::auth::{Caller, scope};
 use crate::freshness::{Freshness, Reason};
 use crate::openapi::GranularityName;
@@ -86,9 +87,7 @@ pub(crate) async fn get_metric_values(
     let (name, metric) = metric_of(&running, &name, &caller.tenant)?;
     let source = running.sources.get(&metric.definition.source).ok_or(ApiError::NotFound)?;
     let format = Format::accepted(&headers);
-    // The watermark is read before the rows, so that every change up to it is in them.
-    let settings = async { state.store.tenant_settings(&caller.tenant).await.map_err(ApiError::of_store) };
-    let (settings, reading) = futures::try_join!(settings, sources::reading(&state.streams, source))?;
+    let settings = state.store.tenant_settings(&caller.tenant).await.map_err(ApiError::of_store)?;
     let ask = Ask::read(Params::parse(query.as_deref()), &metric.definition, &settings.zone, now)?;
     if ask.compare.is_some() && format != Format::Json {
         let detail = "is answered as JSON only: lines are buckets, and only totals are compared";
@@ -97,13 +96,31 @@ pub(crate) async fn get_metric_values(
     let ground = Ground { metric: &metric.definition, lanes: metric.lanes_read(), tenant_zone: &settings.zone, now };
     let plan = Plan::make(&ask, ground)?;
     let shelf = Shelf { store: &state.store, tenant: &caller.tenant, name: &name, metric };
-    let gathered = shelf.gather(&ask, &plan, ground).await?;
     let question = Question { name: &name, metric, ask: &ask, plan: &plan, zone: &settings.zone };
-    let answer = question.answer(&gathered, Freshness::of(&reading, now))?;
-    Ok(respond(format, &answer, &ask, metric.definition.currency.is_some()))
+    let compute = async {
+        // The watermark is read before the rows, so that every change up to it is in them.
+        let reading = sources::reading(&state.streams, source).await?;
+        let gathered = shelf.gather(&ask, &plan, ground).await?;
+        let answer = question.answer(&gathered, Freshness::of(&reading, now))?;
+        Ok(written(format, answer, &ask, metric.definition.currency.is_some()))
+    };
+    let answer = state.answers.get(question.shared_by(&caller.tenant, format), compute).await?;
+    let vary = [(header::VARY, HeaderValue::from_static("accept"))];
+    Ok((vary, &*answer).into_response())
 }
 
 impl Question<'_> {
+    /// Who shares the answer: whoever of the same tenant means the same. The definition's version and generation stand for all that
+    /// the metric is made of, and the tenant's zone for its day rows; what is read, and when, is the answer's own.
+    fn shared_by(&self, tenant: &Tenant, format: Format) -> answers::Question {
+        let Self { name, metric, ask, zone, .. } = self;
+        let (version, generation) = (metric.definition.version(), metric.generation);
+        let since = (metric.since, &metric.measures_since, &metric.sets_since);
+        // `Debug` shows texts in quotes and escapes what is in them, so that different questions are different texts.
+        let meaning = format!("{name} {version:?} {generation} {since:?} {} {format:?} {ask:?}", zone.name());
+        answers::Question { tenant: tenant.id().clone(), meaning }
+    }
+
     fn answer(&self, gathered: &Gathered, freshness: Freshness) -> Result<Answer, ApiError> {
         let Self { ask, plan, .. } = *self;
         let freshness = self.judged(freshness, gathered);
@@ -141,16 +158,11 @@ impl Question<'_> {
     }
 }
 
-fn respond(format: Format, answer: &Answer, ask: &Ask, by_currency: bool) -> Response {
-    let lines =
-        |kind: &'static str, body: Vec<u8>| ([(header::CONTENT_TYPE, HeaderValue::from_static(kind))], body).into_response();
-    let mut response = match format {
-        Format::Json => Json(answer).into_response(),
-        Format::Csv => lines("text/csv; charset=utf-8", flat::csv(answer, ask, by_currency)),
-        Format::Ndjson => lines("application/x-ndjson", flat::ndjson(answer)),
+fn written(format: Format, answer: Answer, ask: &Ask, by_currency: bool) -> SharedAnswer {
+    let (kind, body) = match format {
+        Format::Json => ("application/json", serde_json::to_vec(&answer).expect("an answer is plain data")),
+        Format::Csv => ("text/csv; charset=utf-8", flat::csv(&answer, ask, by_currency)),
+        Format::Ndjson => ("application/x-ndjson", flat::ndjson(&answer)),
     };
-    let headers = response.headers_mut();
-    headers.insert(header::VARY, HeaderValue::from_static("accept"));
-    answer.freshness.write(headers);
-    response
+    SharedAnswer::new(kind, body, answer.freshness)
 }

@@ -8,8 +8,9 @@ pub(crate) mod switch;
 
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::StatusCode;
+use axum::response::Response;
+use jiff::Timestamp;
 use serde::Serialize;
 use tidemark_domain::EndpointId;
 use tidemark_store::{ENDPOINTS_MAX, Endpoint, EndpointError, EndpointState, ulid};
@@ -18,7 +19,8 @@ use utoipa::ToSchema;
 
 use crate::auth::{Caller, scope};
 use crate::body::{Body, merge};
-use crate::etag::{self, IfMatch};
+use crate::etag::IfMatch;
+use crate::idempotency::{Attempt, Created, Creation, IdempotencyKey};
 use crate::page::{List, Page, PageRequest};
 use crate::params::{NoParameters, Params};
 use crate::problem::{ApiError, NotFound, Preconditioned, Unavailable, Unprocessable, WithBody};
@@ -51,7 +53,7 @@ pub(crate) async fn list_webhook_endpoints(
     State(state): State<ApiState>,
     RawQuery(query): RawQuery,
 ) -> Result<Json<WebhookEndpointList>, ApiError> {
-    let list = List { name: "webhook_endpoints", within: "", tenant: caller.tenant.id(), keys: &state.keys };
+    let list = List { name: "webhook_endpoints", within: "", tenant: Some(caller.tenant.id()), keys: &state.keys };
     let mut params = Params::parse(query.as_deref());
     let request = PageRequest::take(&mut params, list);
     let request = params.finish(&["limit", "cursor"], || request)?;
@@ -83,30 +85,44 @@ pub(crate) async fn create_webhook_endpoint(
     caller: Caller<scope::WebhooksWrite>,
     State(state): State<ApiState>,
     _: NoParameters,
+    key: IdempotencyKey,
     Body(body): Body,
 ) -> Result<Response, ApiError> {
     let (now, tenant) = (state.now(), &caller.tenant);
-    let EndpointForm { url, event_types, description, headers } = EndpointForm::read(body, None, &state.webhooks).await?;
-    let id = EndpointId::from_ulid_text(&ulid(now, rand::random())).expect("a ULID's text");
-    let secret = Secret::generate();
-    let endpoint = Endpoint {
-        secret: state.webhooks.seal(&secret, tenant, &id),
+    let operation = "create_webhook_endpoint";
+    let creation = Creation { state: &state, tenant: Some(tenant), operation, key: &key, body: &body };
+    let make = async |attempt: &Attempt| {
+        let form = EndpointForm::read(body.clone(), None, &state.webhooks).await?;
+        let (id, secret) = (EndpointId::from_ulid_text(&ulid(now, rand::random())).expect("a ULID's text"), Secret::generate());
+        let sealed = state.webhooks.seal(&secret, tenant, &id);
+        let endpoint = enabled(form, id, sealed, now);
+        let location = format!("/v1/webhook-endpoints/{}", endpoint.id);
+        let shown = secret::shown(endpoint.clone(), &secret, now);
+        let created = Created::new(location, &shown).versioned(endpoint.version).with_secret();
+        let settled = attempt.settled(&created);
+        state.store.create_endpoint_once(tenant, &endpoint, settled.as_ref()).await.map_err(of_endpoint_error)?;
+        Ok(created)
+    };
+    creation.once(make).await
+}
+
+/// A new endpoint as it is stored.
+fn enabled(form: EndpointForm, id: EndpointId, secret: String, now: Timestamp) -> Endpoint {
+    let EndpointForm { url, event_types, description, headers } = form;
+    Endpoint {
         id,
         url,
         event_types,
         description,
         headers,
         state: EndpointState::Enabled,
+        secret,
         previous_secret: None,
         health: None,
         created_at: now,
         updated_at: now,
         version: 1,
-    };
-    state.store.create_endpoint(tenant, &endpoint).await.map_err(of_endpoint_error)?;
-    let location = HeaderValue::from_str(&format!("/v1/webhook-endpoints/{}", endpoint.id)).expect("an id is plain ASCII");
-    let tag = etag::of(endpoint.version);
-    Ok((StatusCode::CREATED, tag, [(header::LOCATION, location)], secret::shown(endpoint, &secret, now)).into_response())
+    }
 }
 
 /// One endpoint.

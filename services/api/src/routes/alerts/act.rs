@@ -3,9 +3,9 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use jiff::Timestamp;
-use tidemark_domain::alert::{self, Act, Acted, Note};
-use tidemark_domain::{AlertEvent, AlertId, EventId, Level};
-use tidemark_store::{ActError, AlertRecord, Change, EventKey, EventWrite, ulid};
+use tidemark_domain::alert::{self, Act, Note};
+use tidemark_domain::{AlertEvent, AlertId, Level};
+use tidemark_store::{ActError, AlertRecord, Change, EventWrite};
 use tidemark_webhooks::event::{BodyError, EventType};
 use tidemark_webhooks::payload;
 use utoipa::ToSchema;
@@ -164,24 +164,14 @@ async fn act<S>(state: &ApiState, caller: &Caller<S>, id: &str, act: Act) -> Res
     }
 }
 
-fn decide(act: &Act, record: &AlertRecord, level: Option<&Level>, now: Timestamp) -> Result<Change, Refusal> {
-    let Some(acted) = act.apply(&record.alert, level, now)? else {
-        return Ok(Change { acted: Acted { alert: record.alert.clone(), event: None }, event: None });
-    };
-    let event = acted.event.as_ref().map(|event| announcement(event, now)).transpose()?;
-    Ok(Change { acted, event })
+fn decide(act: &Act, record: &AlertRecord, level: Option<&Level>, now: Timestamp) -> Result<Option<Change>, Refusal> {
+    let Some(acted) = act.apply(&record.alert, level, now)? else { return Ok(None) };
+    let event = acted.event.as_ref().map(announcement).transpose()?;
+    Ok(Some(Change { acted, event }))
 }
 
 /// An event as it is stored for the dispatcher, due at once.
-fn announcement(event: &AlertEvent, now: Timestamp) -> Result<EventWrite, BodyError> {
-    Ok(EventWrite {
-        tenant: event.alert.key.tenant.clone(),
-        key: EventKey::Alert { alert: event.alert.id.clone(), sequence: event.sequence },
-        id: EventId::from_ulid_text(&ulid(event.at, rand::random())).expect("a ULID's text"),
-        event_type: EventType::from(event.kind).as_str().to_owned(),
-        body: payload::body(event)?.to_vec(),
-        at: event.at,
-        due_at: now,
-        hold: None,
-    })
+fn announcement(event: &AlertEvent) -> Result<EventWrite, BodyError> {
+    let event_type = EventType::from(event.kind).as_str();
+    Ok(EventWrite::of_alert(event, event_type, &payload::body(event)?, rand::random()))
 }

@@ -5,7 +5,7 @@ use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use tidemark_domain::{EventId, JobId};
+use tidemark_domain::EventId;
 use tidemark_store::{Endpoint, JobKind, NewJob, Tenant, ulid};
 use tidemark_webhooks::headers::CustomHeaders;
 use tidemark_webhooks::send::{Attempt, Request, Trigger};
@@ -54,12 +54,29 @@ pub(crate) struct Recovery {
     until: Timestamp,
 }
 
-/// Work that is done in the background.
+/// What is being sent again. It is stored, and goes on whatever happens; each delivery shows how far it is.
 #[derive(Debug, Serialize, ToSchema)]
-#[schema(example = json!({"job_id": "job_01ARZ3NDEKTSV4RRFFQ69G5FAZ"}))]
-pub(crate) struct JobStarted {
-    #[schema(value_type = String)]
-    pub job_id: JobId,
+#[schema(
+    as = WebhookRecoveryStarted,
+    example = json!({
+        "since": "2026-03-29T00:00:00Z", "until": "2026-03-30T00:00:00Z",
+        "links": {"deliveries": "/v1/webhook-endpoints/ep_01ARZ3NDEKTSV4RRFFQ69G5FAY/deliveries"}
+    }),
+)]
+pub(crate) struct RecoveryStarted {
+    #[schema(value_type = String, format = DateTime)]
+    since: Timestamp,
+    /// Exclusive.
+    #[schema(value_type = String, format = DateTime)]
+    until: Timestamp,
+    links: RecoveryLinks,
+}
+
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = WebhookRecoveryLinks)]
+pub(crate) struct RecoveryLinks {
+    /// Where the endpoint's deliveries are listed. Those that are sent again have the trigger `recover`.
+    deliveries: String,
 }
 
 /// Sends a `webhook.ping` now, whatever the endpoint's state, and says what came of it. It is not listed as a delivery.
@@ -107,7 +124,7 @@ fn ping(state: &ApiState, tenant: &Tenant, endpoint: Endpoint, id: &EventId, now
     params(("id" = String, Path, description = "The endpoint's id.", example = "ep_01ARZ3NDEKTSV4RRFFQ69G5FAY")),
     request_body = Recovery,
     responses(
-        (status = 202, description = "It has begun.", body = JobStarted),
+        (status = 202, description = "It has begun.", body = RecoveryStarted),
         NotFound, WithBody, Conflicting, Unprocessable, ApiError,
     ),
 )]
@@ -117,17 +134,18 @@ pub(crate) async fn recover_webhook_endpoint(
     _: NoParameters,
     Path(id): Path<String>,
     Body(body): Body,
-) -> Result<(StatusCode, Json<JobStarted>), ApiError> {
+) -> Result<(StatusCode, Json<RecoveryStarted>), ApiError> {
     let now = state.now();
     let endpoint = find(&state, &caller, &id).await?;
     let Recovery { since, until } = Recovery::read(body, now)?;
     if !endpoint.is_enabled() {
         return Err(Conflict::EndpointDisabled.into());
     }
+    let links = RecoveryLinks { deliveries: format!("/v1/webhook-endpoints/{}/deliveries", endpoint.id) };
     let kind = JobKind::Recover { endpoint: endpoint.id, since, until };
     let job = NewJob { kind, due_at: now, created_at: now };
-    let job_id = state.store.create_job(&caller.tenant, &job).await.map_err(ApiError::of_store)?;
-    Ok((StatusCode::ACCEPTED, Json(JobStarted { job_id })))
+    state.store.create_job(&caller.tenant, &job).await.map_err(ApiError::of_store)?;
+    Ok((StatusCode::ACCEPTED, Json(RecoveryStarted { since, until, links })))
 }
 
 impl Recovery {

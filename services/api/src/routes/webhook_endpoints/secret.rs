@@ -2,6 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, State};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use jiff::{SignedDuration, Timestamp};
 use secrecy::ExposeSecret;
@@ -14,6 +15,7 @@ use super::{WebhookEndpoint, find, form, of_endpoint_error};
 use crate::auth::{Caller, scope};
 use crate::body::{Fields, Object, OptionalBody};
 use crate::etag::{self, IfMatch};
+use crate::idempotency::NO_STORE;
 use crate::iso8601;
 use crate::params::NoParameters;
 use crate::problem::{ApiError, Code, Conflict, Conflicting, NotFound, Preconditioned, Unavailable, Unprocessable, WithBody};
@@ -100,7 +102,10 @@ pub(crate) async fn rotate_webhook_secret(
             ..read.clone()
         };
         match state.store.update_endpoint(tenant, &read, to).await {
-            Ok(endpoint) => return Ok((etag::of(endpoint.version), shown(endpoint, &secret, now)).into_response()),
+            Ok(endpoint) => {
+                let headers = (etag::of(endpoint.version), [(header::CACHE_CONTROL, NO_STORE)]);
+                return Ok((headers.0, headers.1, Json(shown(endpoint, &secret, now))).into_response());
+            }
             Err(EndpointError::ConditionFailed) => {}
             Err(error) => return Err(of_endpoint_error(error)),
         }
@@ -109,9 +114,9 @@ pub(crate) async fn rotate_webhook_secret(
 }
 
 /// The answer that shows a secret.
-pub(super) fn shown(endpoint: Endpoint, secret: &Secret, now: Timestamp) -> Json<SecretShown> {
+pub(super) fn shown(endpoint: Endpoint, secret: &Secret, now: Timestamp) -> SecretShown {
     let secret = secret.text().expose_secret().to_owned();
-    Json(SecretShown { endpoint: WebhookEndpoint::of(endpoint, now), secret })
+    SecretShown { endpoint: WebhookEndpoint::of(endpoint, now), secret }
 }
 
 fn example() -> serde_json::Value {

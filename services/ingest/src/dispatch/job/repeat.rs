@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use tidemark_domain::alert::{Act, Acted};
+use tidemark_domain::alert::Act;
 use tidemark_domain::{Alert, AlertId, Level};
 use tidemark_runtime::clock;
 use tidemark_store::{ActError, AlertRecord, Change, Claimed, EventKey, Job, Slot};
@@ -19,13 +19,10 @@ const OVERTAKEN: Duration = Duration::from_secs(1);
 impl Dispatch {
     pub(super) async fn repeat(&self, job: &mut Claimed<Job>, id: &AlertId) -> Result<(), Error> {
         let now = clock::now();
-        let decide = |record: &AlertRecord, level: Option<&Level>| -> Result<Change, Error> {
-            // A resolved alert is not refused: there is nothing to do.
-            let Ok(Some(acted)) = Act::Repeat.apply(&record.alert, level, now) else {
-                return Ok(Change { acted: Acted { alert: record.alert.clone(), event: None }, event: None });
-            };
+        let decide = |record: &AlertRecord, level: Option<&Level>| -> Result<Option<Change>, Error> {
+            let Ok(Some(acted)) = Act::Repeat.apply(&record.alert, level, now) else { return Ok(None) };
             let event = acted.event.as_ref().map(|event| Writing::of_now(now).event(event)).transpose()?;
-            Ok(Change { acted, event })
+            Ok(Some(Change { acted, event }))
         };
         match self.store.act(&job.tenant, id, now, decide).await {
             Ok(alert) => self.after_repeat(job, &alert).await,

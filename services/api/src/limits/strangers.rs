@@ -1,0 +1,132 @@
+//! What requests with a key that nobody knows may cost: each would be a read of the database.
+//!
+//! A key that was good a moment ago is looked up always, so that a flood of made-up keys shuts out nobody who is here already; one
+//! that was refused a moment ago is refused from memory; all others share one bucket of look-ups.
+
+use std::num::NonZeroUsize;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use lru::LruCache;
+use sha2::{Digest, Sha256};
+use tokio::time::Instant;
+
+use super::bucket::{Bucket, Rate};
+use super::locked;
+use crate::problem::ApiError;
+
+/// Look-ups of unknown keys that fail, by all clients together.
+const LOOK_UPS: Rate = Rate { per_second: 50, burst: 500 };
+/// Most keys that are remembered as good, and as many as bad: 32 bytes each and a little.
+const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
+/// How long a refusal is remembered. No key that was refused ever becomes good, unless a table is restored.
+const REFUSAL_LASTS: Duration = Duration::from_secs(60);
+
+type Hash = [u8; 32];
+
+/// Who has knocked.
+#[derive(Debug)]
+pub(crate) struct Strangers(Mutex<State>);
+
+#[derive(Debug)]
+struct State {
+    look_ups: Bucket,
+    good: LruCache<Hash, ()>,
+    refused: LruCache<Hash, (Instant, &'static str)>,
+}
+
+/// A key about to be looked up.
+#[derive(Debug)]
+#[must_use = "tell how it ended"]
+pub(crate) struct Knock<'a> {
+    strangers: &'a Strangers,
+    hash: Hash,
+    paid: bool,
+}
+
+impl Default for Strangers {
+    fn default() -> Self {
+        let (good, refused) = (LruCache::new(REMEMBERED_MAX), LruCache::new(REMEMBERED_MAX));
+        Self(Mutex::new(State { look_ups: Bucket::default(), good, refused }))
+    }
+}
+
+impl Strangers {
+    /// To be asked before a key is looked up.
+    ///
+    /// # Errors
+    /// `unauthenticated` for a key that was just refused, `rate_limited` when too many unknown ones are tried.
+    pub(crate) fn knock(&self, presented: &str) -> Result<Knock<'_>, ApiError> {
+        let (now, hash) = (Instant::now(), Sha256::digest(presented).into());
+        let mut state = locked(&self.0);
+        if let Some((at, why)) = state.refused.get(&hash)
+            && now.duration_since(*at) < REFUSAL_LASTS
+        {
+            return Err(ApiError::Unauthenticated(why));
+        }
+        if state.good.get(&hash).is_some() {
+            return Ok(Knock { strangers: self, hash, paid: false });
+        }
+        let [passed] = Bucket::take_together([(&mut state.look_ups, LOOK_UPS)], now);
+        match passed.wait {
+            Some(wait) => Err(ApiError::RateLimited(wait)),
+            None => Ok(Knock { strangers: self, hash, paid: true }),
+        }
+    }
+}
+
+impl Knock<'_> {
+    /// The key is good.
+    pub(crate) fn welcomed(self) {
+        let mut state = locked(&self.strangers.0);
+        state.good.put(self.hash, ());
+        if self.paid {
+            state.look_ups.give_back(LOOK_UPS, Instant::now());
+        }
+    }
+
+    /// The key was looked up, and is refused for this reason.
+    pub(crate) fn refused(self, why: &'static str) {
+        let mut state = locked(&self.strangers.0);
+        state.good.pop(&self.hash);
+        state.refused.put(self.hash, (Instant::now(), why));
+    }
+
+    /// Nothing was looked up, or it is not known how that ended.
+    pub(crate) fn unanswered(self) {
+        if self.paid {
+            locked(&self.strangers.0).look_ups.give_back(LOOK_UPS, Instant::now());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn made_up_keys_run_out_of_look_ups_and_shut_out_nobody_who_was_here() {
+        let strangers = Strangers::default();
+        strangers.knock("good").expect("there is room").welcomed();
+        for number in 0..LOOK_UPS.burst {
+            strangers.knock(&format!("bad {number}")).expect("there is room").refused("no such key");
+        }
+        assert!(matches!(strangers.knock("one more").map(|_| ()), Err(ApiError::RateLimited(_))));
+        assert!(matches!(strangers.knock("bad 7").map(|_| ()), Err(ApiError::Unauthenticated(_))), "a refusal is free");
+        strangers.knock("good").expect("it was good").welcomed();
+        tokio::time::advance(Duration::from_secs(1)).await;
+        for number in 0..LOOK_UPS.per_second {
+            strangers.knock(&format!("new {number}")).expect("a second has passed").unanswered();
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_that_is_revoked_is_refused_from_then_on_and_for_a_minute_from_memory() {
+        let strangers = Strangers::default();
+        strangers.knock("key").expect("there is room").welcomed();
+        strangers.knock("key").expect("it was good").refused("revoked");
+        assert!(strangers.knock("key").is_err());
+        tokio::time::advance(REFUSAL_LASTS).await;
+        strangers.knock("key").expect("it is looked up again").refused("revoked");
+    }
+}

@@ -1,0 +1,79 @@
+//! Keys: so many for each holder; one that is deleted or expired is good no more, and leaves room.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use secrecy::ExposeSecret;
+use tidemark_store::{AuthenticationError, Holder, IssuedKey, KEYS_MAX, KeyError, NewKey, Scope};
+
+use super::{Shelf, at, tenant};
+
+fn new_key(holder: &Holder, expires_at: Option<Timestamp>) -> NewKey {
+    NewKey { holder: holder.clone(), scopes: BTreeSet::from([Scope::MetricsRead]), name: None, expires_at }
+}
+
+fn holder(id: &str) -> Holder {
+    Holder::Tenant(tenant(id))
+}
+
+async fn made(shelf: &Shelf, holder: &Holder) -> Result<IssuedKey, KeyError> {
+    shelf.store.create_key(&new_key(holder, None), at(0)).await
+}
+
+#[tokio::test]
+async fn a_holder_has_so_many_keys_and_no_more() {
+    let shelf = Shelf::new().await;
+    let acme = holder("acme");
+    let mut keys = Vec::new();
+    for _ in 1..KEYS_MAX {
+        keys.push(made(&shelf, &acme).await.unwrap());
+    }
+    // Of several at once, one is the last.
+    let last = tokio::join!(made(&shelf, &acme), made(&shelf, &acme), made(&shelf, &acme));
+    let refused: Vec<KeyError> = [last.0.err(), last.1.err(), last.2.err()].into_iter().flatten().collect();
+    assert!(matches!(refused[..], [KeyError::Quota, KeyError::Quota]), "{refused:?}");
+    let listed = shelf.store.keys(&acme, at(0)).await.unwrap();
+    assert_eq!(listed.len(), KEYS_MAX);
+    assert!(listed.is_sorted_by(|one, next| one.id < next.id), "oldest first");
+    for other in [holder("rival"), Holder::Operator] {
+        made(&shelf, &other).await.expect("others' keys are their own");
+    }
+    assert!(shelf.store.delete_key(&acme, &keys[0].id).await.unwrap());
+    made(&shelf, &acme).await.expect("one place is free");
+    assert!(matches!(made(&shelf, &acme).await, Err(KeyError::Quota)), "and only one");
+}
+
+#[tokio::test]
+async fn keys_that_have_expired_take_no_place() {
+    let shelf = Shelf::new().await;
+    let acme = holder("acme");
+    for _ in 0..KEYS_MAX {
+        shelf.store.create_key(&new_key(&acme, Some(at(60_000))), at(0)).await.unwrap();
+    }
+    assert!(matches!(made(&shelf, &acme).await, Err(KeyError::Quota)));
+    assert_eq!(shelf.store.keys(&acme, at(60_000)).await.unwrap(), [], "from then on they are listed no more");
+    let key = shelf.store.create_key(&new_key(&acme, None), at(60_000)).await.expect("there is room");
+    let listed = shelf.store.keys(&acme, at(0)).await.unwrap();
+    assert_eq!(listed.into_iter().map(|key| key.id).collect::<Vec<_>>(), [key.id], "and they are gone");
+}
+
+#[tokio::test]
+async fn a_key_is_good_until_it_is_deleted_by_its_own_holder() {
+    let shelf = Shelf::new().await;
+    let (store, acme) = (&shelf.store, holder("acme"));
+    let issued = store.create_key(&new_key(&acme, Some(at(60_000))), at(0)).await.unwrap();
+    let key = issued.key.expose_secret();
+    let credential = store.authenticate(key, at(59_000)).await.unwrap();
+    assert_eq!((credential.key_id.as_str(), &credential.holder), (issued.id.as_str(), &acme));
+    assert!(matches!(store.authenticate(key, at(60_000)).await, Err(AuthenticationError::Expired)));
+    for (stranger, id) in
+        [(holder("rival"), issued.id.as_str()), (Holder::Operator, &issued.id), (acme.clone(), "KEYS"), (acme.clone(), "")]
+    {
+        assert!(!store.delete_key(&stranger, id).await.unwrap(), "{stranger:?} {id}");
+    }
+    store.authenticate(key, at(0)).await.expect("it is still there");
+    assert!(store.delete_key(&acme, &issued.id).await.unwrap());
+    assert!(matches!(store.authenticate(key, at(0)).await, Err(AuthenticationError::Unknown)));
+    assert!(!store.delete_key(&acme, &issued.id).await.unwrap());
+    assert_eq!(store.keys(&acme, at(0)).await.unwrap(), []);
+}
