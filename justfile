@@ -27,10 +27,15 @@ chaos seconds="120":
 check:
     .ci/check
 
+# The Helm chart and the IAM policies; `--update` writes the README's table, dashboards and snapshots anew
+helm-check *arguments:
+    tests/helm/check.sh {{ arguments }}
+
 # What CI runs
 ci:
     .ci/run
 
 # Writes the API's contract anew
 openapi:
-    cargo run -q -p tidemark-api --bin tidemark-api -- openapi > openapi/openapi.json
+    cargo build -q --workspace --bins
+    "${CARGO_TARGET_DIR:-target}"/debug/tidemark-api openapi > openapi/openapi.json
