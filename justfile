@@ -31,6 +31,18 @@ check:
 helm-check *arguments:
     tests/helm/check.sh {{ arguments }}
 
+# Clients for TypeScript and Python: generated from the committed document, type-checked, and used against a live service
+clients *document:
+    tests/clients/clients.sh {{ document }}
+
+# The committed document: lint, and changes that would break clients of the last release
+openapi-check:
+    tests/clients/document.sh
+
+# Requests made up from the committed document, against a live service; FUZZ_EXAMPLES and FUZZ_SEED for longer runs and the same ones
+fuzz:
+    tests/clients/fuzz.sh
+
 # What CI runs
 ci:
     .ci/run
