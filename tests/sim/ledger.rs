@@ -15,6 +15,8 @@ pub(crate) struct Ledger {
     steps: Vec<Step>,
     /// Transactions that took effect; one that is sent again under its token is answered and changes nothing.
     tokens: BTreeSet<String>,
+    /// Shards that some worker has acquired.
+    acquired: BTreeSet<String>,
 }
 
 /// One step of a shard's position, with the lease it was made under.
@@ -35,7 +37,10 @@ impl Ledger {
     /// Takes in a call that was carried out.
     pub(crate) fn note(&mut self, worker: u64, call: &str, request: &Value) {
         match call {
-            "UpdateItem" => self.steps.extend(Step::of(worker, request)),
+            "UpdateItem" => {
+                self.steps.extend(Step::of(worker, request));
+                self.acquired.extend(acquisition(request));
+            }
             "TransactWriteItems" => {
                 let token = request["ClientRequestToken"].as_str().unwrap_or_default();
                 if token.is_empty() || self.tokens.insert(token.to_owned()) {
@@ -50,6 +55,11 @@ impl Ledger {
     /// Whether everything of a shard is committed.
     pub(crate) fn has_ended(&self, shard: &str) -> bool {
         self.steps.iter().any(|step| step.shard == shard && step.to == END)
+    }
+
+    /// Whether anybody has begun a shard. A child is stored in the name of its parent's finisher before anybody does.
+    pub(crate) fn was_acquired(&self, shard: &str) -> bool {
+        self.acquired.contains(shard)
     }
 
     /// How often lost history was stepped over.
@@ -84,6 +94,12 @@ impl Ledger {
             }
         }
     }
+}
+
+/// The shard that a write acquires.
+fn acquisition(update: &Value) -> Option<String> {
+    update["UpdateExpression"].as_str().filter(|expression| expression.starts_with("SET #owner = :me"))?;
+    update["Key"]["sk"]["S"].as_str().map(str::to_owned)
 }
 
 /// Sequence numbers are decimals of any width.

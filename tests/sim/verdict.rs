@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use tidemark_runtime::clock;
-use tidemark_streams::{Position, ShardState, ShardStatus, StreamId};
+use tidemark_streams::{ShardState, ShardStatus, StreamId};
 use tidemark_tests::oracle;
 
 use crate::history::ZONES;
@@ -50,11 +50,12 @@ pub(crate) async fn check(world: &World) {
     for shard in closed_shards(world).await {
         assert_eq!(states[shard.as_str()].state, ShardState::Done, "{shard}");
     }
-    // A child is stored in the name of whoever finished its parent. One that was never begun need not be released: its owner has left,
-    // and whoever comes next takes what belongs to a worker that is not there.
-    let is_begun =
-        |shard: &ShardStatus| shard.position != Position::TrimHorizon || !world.parents.contains_key(shard.shard.as_str());
-    let is_kept = |shard: &&ShardStatus| shard.state == ShardState::Active && shard.owner.is_some() && is_begun(shard);
+    // A child that was never begun need not be released: whoever finished its parent has left, and whoever comes next takes what belongs
+    // to a worker that is not there.
+    let ledger = world.network.ledger.lock().unwrap();
+    let is_kept = |shard: &&ShardStatus| {
+        shard.state == ShardState::Active && shard.owner.is_some() && ledger.was_acquired(shard.shard.as_str())
+    };
     let owned: Vec<_> = status.shards.iter().filter(is_kept).collect();
     assert!(owned.is_empty(), "workers that stop in peace leave their shards free: {owned:?}");
 }
