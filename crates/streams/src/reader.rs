@@ -15,6 +15,9 @@ use crate::pacing::{PAGE_RECORDS_MAX, Pacing};
 use crate::position::Position;
 use crate::record::Record;
 
+/// New beginnings that one read takes while each is refused as trimmed. See [`ShardReader::is_passed_beginning`].
+const BEGINNINGS_MAX: usize = 3;
+
 /// What one read gave.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
@@ -114,20 +117,30 @@ impl ShardReader {
 
     async fn read(&mut self) -> Result<GetRecordsOutput, Refusal> {
         if let Some(iterator) = &self.iterator {
-            let is_unread = self.from == Position::TrimHorizon;
             match self.get_records(iterator).await {
                 // An iterator lives 15 minutes.
                 Err(refusal) if refusal.is("ExpiredIteratorException") => {}
-                // DynamoDB Local numbers the records of all tables in one sequence, so a beginning that was polled before the
-                // first record came counts as trimmed. Nothing was read from it yet: a new beginning holds all there is.
-                Err(refusal) if refusal.is("TrimmedDataAccessException") && is_unread => {}
+                Err(refusal) if self.is_passed_beginning(&refusal) => {}
                 answer => return answer,
             }
         }
-        let iterator = self.new_iterator().await?;
-        let answer = self.get_records(&iterator).await;
-        self.iterator = Some(iterator);
-        answer
+        let mut beginnings = 1;
+        loop {
+            let iterator = self.new_iterator().await?;
+            match self.get_records(&iterator).await {
+                Err(refusal) if self.is_passed_beginning(&refusal) && beginnings < BEGINNINGS_MAX => beginnings += 1,
+                answer => {
+                    self.iterator = Some(iterator);
+                    return answer;
+                }
+            }
+        }
+    }
+
+    /// DynamoDB Local numbers the records of all tables in one sequence, so a beginning that was taken before the shard's
+    /// first record came counts as trimmed. Nothing was read from it yet: a new beginning holds all there is.
+    fn is_passed_beginning(&self, refusal: &Refusal) -> bool {
+        refusal.is("TrimmedDataAccessException") && self.from == Position::TrimHorizon
     }
 
     fn take(&mut self, answer: GetRecordsOutput) -> Result<Page, ReadError> {

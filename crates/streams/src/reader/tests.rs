@@ -86,6 +86,20 @@ async fn an_iterator_that_expires_before_anything_was_read_starts_over_where_it_
 }
 
 #[tokio::test]
+async fn a_beginning_that_the_first_record_passed_is_taken_anew_and_no_gap() {
+    let passed = || ("GetRecords", refusal("TrimmedDataAccessException"));
+    let first = ("GetRecords", page(&[record(9, 5)], Some("a")));
+    let held = script(vec![("GetRecords", page(&[], Some("a"))), passed(), first.clone()]);
+    let mut held = reader(&held, Position::TrimHorizon);
+    assert!(held.next().await.unwrap().is_empty());
+    assert_eq!(numbers(&held.next().await.unwrap()), ["9"]);
+    let fresh = script(vec![passed(), passed(), first]);
+    assert_eq!(numbers(&reader(&fresh, Position::TrimHorizon).next().await.unwrap()), ["9"]);
+    let always = script(vec![passed(), passed(), passed()]);
+    assert!(matches!(reader(&always, Position::TrimHorizon).next().await, Err(ReadError::Trimmed)));
+}
+
+#[tokio::test]
 async fn each_refusal_is_a_decision() {
     let refused = async |call: &'static str, code: &str| {
         let stream = script(vec![(call, refusal(code)), ("GetRecords", page(&[record(7, 5)], Some("a")))]);
