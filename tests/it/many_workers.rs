@@ -8,6 +8,7 @@ mod gaps;
 mod hand_over;
 mod memory;
 mod quiet;
+mod rolling;
 mod rotation;
 mod sharing;
 mod states;

@@ -8,7 +8,8 @@ use tidemark_tests::deployment::DEADLINE;
 use tidemark_tests::{Deployment, wait_until};
 use tokio::task::JoinSet;
 
-use super::process::{Process, http};
+use super::pod::{Pod, is_ready};
+use super::process::http;
 
 const SHOP: &str = include_str!("../api/shop.yaml");
 /// Clients that ask without a pause.
@@ -30,20 +31,8 @@ async fn no_request_fails_of_a_client_that_heeds_readiness() {
     let folder = tempfile::tempdir().unwrap();
     let definitions = folder.path().join("shop.yaml");
     std::fs::write(&definitions, SHOP).unwrap();
-    let mut variables = deployment.world.variables().to_vec();
-    variables.extend([
-        ("TIDEMARK_DEFINITIONS", definitions.to_str().expect("text").to_owned()),
-        (tidemark_tests::deployment::SECRET_KEY.0, tidemark_tests::deployment::SECRET_KEY.1.to_owned()),
-        ("TIDEMARK_API_ADDR", "127.0.0.1:0".to_owned()),
-        ("TIDEMARK_ADMIN_ADDR", "127.0.0.1:0".to_owned()),
-    ]);
-    let mut api = Process::spawn("tidemark-api", &[], &variables);
-    let url = |event: serde_json::Value| format!("http://{}", event["addr"].as_str().expect("an address"));
-    let admin = url(api.until_logged("probes and metrics are answered").await);
-    let serving = url(api.until_logged("the API listens").await);
-    let probes = http();
-    let ready = async || probes.get(format!("{admin}/readyz")).send().await.is_ok_and(|answer| answer.status() == 200);
-    wait_until("the API to be ready", DEADLINE, ready).await;
+    let (api, serving) = Pod::api(&deployment, &definitions).await;
+    let (probes, readiness_url) = (http(), api.readiness_url());
 
     let seen = Arc::new(Seen { ready: AtomicBool::new(true), ..Seen::default() });
     let mut clients = JoinSet::new();
@@ -51,15 +40,15 @@ async fn no_request_fails_of_a_client_that_heeds_readiness() {
         clients.spawn(ask(format!("{serving}/v1/metrics"), key.clone(), Arc::clone(&seen)));
     }
     wait_until("requests to be under way", DEADLINE, async || seen.answered.load(Ordering::Relaxed) > 50).await;
-    api.signal("-TERM").await;
-    wait_until("the API to say that it drains", DEADLINE, async || !ready().await).await;
+    api.process.signal("-TERM").await;
+    wait_until("the API to say that it drains", DEADLINE, async || !is_ready(&probes, &readiness_url).await).await;
     // It still serves whoever has not looked yet.
     wait_until("requests to be answered in the drain", DRAIN_DELAY, async || seen.late_enough()).await;
     seen.ready.store(false, Ordering::Relaxed);
     for failures in clients.join_all().await {
         assert_eq!(failures, Vec::<String>::new());
     }
-    assert_eq!(api.ended(DRAIN_DELAY + DEADLINE).await.code, Some(0));
+    assert_eq!(api.process.ended(DRAIN_DELAY + DEADLINE).await.code, Some(0));
     assert!(seen.closing.load(Ordering::Relaxed) > 0, "connections are closed behind their answers: {seen:?}");
 }
 
