@@ -6,7 +6,7 @@ use tidemark_runtime::definitions::{self, Error};
 use tidemark_runtime::process::Failure;
 
 use crate::command::Check;
-use crate::output::{self, counted};
+use crate::output::{self, counted, say};
 
 pub(crate) fn run(options: &Check) -> Result<(), Failure> {
     let definitions = definitions::read(&options.file, "FILE").map_err(|error| {
@@ -21,18 +21,18 @@ pub(crate) fn run(options: &Check) -> Result<(), Failure> {
         output::json(&serde_json::to_value(&definitions).expect("definitions are plain data with text keys"));
         return Ok(());
     }
-    println!("{} is fine", options.file.display());
+    say!("{} is fine", options.file.display());
     for (name, source) in &definitions.sources {
-        println!("  source {name}: table {}", source.table);
+        say!("  source {name}: table {}", source.table);
     }
     for (name, metric) in &definitions.metrics {
         let sets: Vec<String> = metric.group_by.iter().map(ToString::to_string).collect();
         let measures = counted(metric.measures.len(), "measure");
-        println!("  metric {name} ({}): {measures}, grouped by {}", metric.version(), sets.join(" "));
-        println!("    a new item writes up to {} rows, an edit twice as many", 2 * metric.group_by.len());
+        say!("  metric {name} ({}): {measures}, grouped by {}", metric.version(), sets.join(" "));
+        say!("    a new item writes up to {} rows, an edit twice as many", 2 * metric.group_by.len());
     }
     for name in definitions.inventories.keys() {
-        println!("  inventory {name}");
+        say!("  inventory {name}");
     }
     Ok(())
 }

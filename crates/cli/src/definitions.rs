@@ -6,7 +6,7 @@ use tidemark_store::Error;
 
 use crate::command::Definitions;
 use crate::connection::Connection;
-use crate::output;
+use crate::output::{self, say};
 
 pub(crate) async fn run(command: Definitions) -> Result<(), Failure> {
     match command {
@@ -20,14 +20,14 @@ pub(crate) async fn run(command: Definitions) -> Result<(), Failure> {
             let running = connection.running().await?;
             let next = running.accept_from_now(&file, &metric, tidemark_runtime::clock::now()).map_err(Failure::wrong_use)?;
             put(&connection, &next).await?;
-            println!("metric {metric} counts anew from now on, as generation {}", next.metrics[&metric].generation);
+            say!("metric {metric} counts anew from now on, as generation {}", next.metrics[&metric].generation);
             Ok(())
         }
         Definitions::Remove { name } => {
             let connection = Connection::open().await?;
             let next = connection.running().await?.remove(&name).map_err(Failure::wrong_use)?;
             put(&connection, &next).await?;
-            println!("{name} is no longer counted; its rows stay until they expire");
+            say!("{name} is no longer counted; its rows stay until they expire");
             Ok(())
         }
     }
@@ -47,22 +47,22 @@ fn show(running: &Running, json: bool) {
         output::json(&serde_json::to_value(running).expect("the document is plain data with text keys"));
         return;
     }
-    println!("version {} (format {}, time zones {})", running.version, running.format, running.tzdb);
+    say!("version {} (format {}, time zones {})", running.version, running.format, running.tzdb);
     for (name, source) in &running.sources {
-        println!("source {name}: table {}", source.table);
+        say!("source {name}: table {}", source.table);
     }
     for (name, metric) in &running.metrics {
         let since = metric.since.map_or_else(|| "the beginning".to_owned(), |since| since.to_string());
         let version = metric.definition.version();
-        println!("metric {name} ({version}): generation {}, since {since}", metric.generation);
+        say!("metric {name} ({version}): generation {}, since {since}", metric.generation);
         for (measure, since) in &metric.measures_since {
-            println!("  measure {measure}: since {since}");
+            say!("  measure {measure}: since {since}");
         }
         for (set, since) in &metric.sets_since {
-            println!("  set {set}: since {since}");
+            say!("  set {set}: since {since}");
         }
     }
     for name in running.inventories.keys() {
-        println!("inventory {name}");
+        say!("inventory {name}");
     }
 }

@@ -7,7 +7,7 @@ use tidemark_store::{Holder, NewKey, Scope, Tenant};
 
 use crate::command::Key;
 use crate::connection::Connection;
-use crate::output;
+use crate::output::{self, say};
 
 pub(crate) async fn run(command: Key) -> Result<(), Failure> {
     let Key::Create { tenant, scopes, name, expires_at, json, .. } = command;
@@ -28,7 +28,7 @@ pub(crate) async fn run(command: Key) -> Result<(), Failure> {
     if json {
         output::json(&json!({ "id": issued.id, "key": key }));
     } else {
-        println!("{key}");
+        say!("{key}");
         eprintln!("key {} is shown this once; keep it as you keep a password", issued.id);
     }
     Ok(())

@@ -1,10 +1,34 @@
 //! Data on standard output: for people, or as JSON for scripts.
 
+use std::fmt::Arguments;
+use std::io::{ErrorKind, Write};
+
 use serde_json::Value;
+
+/// Prints a line on standard output; takes what `println!` takes.
+macro_rules! say {
+    ($($what:tt)*) => {
+        $crate::output::line(format_args!($($what)*))
+    };
+}
+pub(crate) use say;
+
+/// Prints a line. See [`say`].
+///
+/// Where nobody reads any more (`tidemark status | head -1`), the process ends as if all had been read: nothing is left to do.
+///
+/// # Panics
+/// When standard output fails in another way.
+pub(crate) fn line(line: Arguments<'_>) {
+    match writeln!(std::io::stdout(), "{line}") {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+        written => written.expect("standard output takes a line"),
+    }
+}
 
 /// Prints JSON, indented.
 pub(crate) fn json(value: &Value) {
-    println!("{value:#}");
+    say!("{value:#}");
 }
 
 /// A number of things, such as `1 shard` and `2 shards`.
@@ -22,7 +46,7 @@ pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) {
     }
     let line = |cells: &mut dyn Iterator<Item = &str>| {
         let padded: Vec<String> = cells.zip(&widths).map(|(cell, &width)| format!("{cell:width$}")).collect();
-        println!("{}", padded.join("  ").trim_end());
+        say!("{}", padded.join("  ").trim_end());
     };
     line(&mut header.iter().copied());
     for row in rows {

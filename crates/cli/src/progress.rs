@@ -5,6 +5,8 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use tidemark_runtime::process::Failure;
 
+use crate::output::say;
+
 const FRAME: Duration = Duration::from_millis(100);
 
 /// Whether somebody wants to see it.
@@ -46,7 +48,7 @@ impl Progress {
     /// Prints a line.
     pub(crate) fn say(self, line: &str) {
         match self {
-            Self::Shown => println!("{line}"),
+            Self::Shown => say!("{line}"),
             Self::Silent => tracing::debug!("{line}"),
         }
     }

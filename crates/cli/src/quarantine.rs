@@ -6,7 +6,7 @@ use tidemark_store::{QuarantineQuery, Quarantined, StoredImage};
 
 use crate::command::{Quarantine, Whose};
 use crate::connection::Connection;
-use crate::output;
+use crate::output::{self, say};
 
 pub(crate) async fn run(command: Quarantine) -> Result<(), Failure> {
     let connection = Connection::open().await?;
@@ -29,14 +29,14 @@ async fn list(connection: &Connection, whose: Whose, limit: u16, json: bool) -> 
         return Ok(());
     }
     if page.records.is_empty() {
-        println!("nothing is quarantined here");
+        say!("nothing is quarantined here");
         return Ok(());
     }
     let row =
         |record: &Quarantined| vec![record.id.to_string(), record.at.to_string(), record.code.clone(), record.reason.clone()];
     output::table(&["id", "at", "code", "reason"], &page.records.iter().map(row).collect::<Vec<_>>());
     if page.more {
-        println!("… and more: raise --limit");
+        say!("… and more: raise --limit");
     }
     Ok(())
 }
@@ -46,13 +46,13 @@ fn show(record: &Quarantined, json: bool) {
         output::json(&in_json(record));
         return;
     }
-    println!("{}\n  source    {}\n  sequence  {}", record.id, record.source, record.sequence_number);
-    println!("  at        {}\n  code      {}\n  reason    {}", record.at, record.code, record.reason);
+    say!("{}\n  source    {}\n  sequence  {}", record.id, record.source, record.sequence_number);
+    say!("  at        {}\n  code      {}\n  reason    {}", record.at, record.code, record.reason);
     for (name, image) in [("old", &record.old), ("new", &record.new)] {
         match image {
-            None => println!("  {name}: none"),
-            Some(StoredImage { json: Some(json), .. }) => println!("  {name}: {json:#}"),
-            Some(image) => println!("  {name}: too large to keep ({} bytes, SHA-256 {})", image.bytes, image.sha256),
+            None => say!("  {name}: none"),
+            Some(StoredImage { json: Some(json), .. }) => say!("  {name}: {json:#}"),
+            Some(image) => say!("  {name}: too large to keep ({} bytes, SHA-256 {})", image.bytes, image.sha256),
         }
     }
 }

@@ -9,7 +9,7 @@ use tidemark_streams::{ShardState, StreamStatus};
 
 use crate::command::Status;
 use crate::connection::Connection;
-use crate::output;
+use crate::output::{self, say};
 
 /// One source and what is known of its stream.
 struct SourceStatus {
@@ -57,26 +57,26 @@ impl SourceStatus {
 
     fn print(&self, now: Timestamp) {
         let Self { name, table, quarantined, .. } = self;
-        println!("source {name} (table {table})");
+        say!("source {name} (table {table})");
         let Some(stream) = &self.stream else {
-            println!("  never read: is tidemark-ingest running?");
+            say!("  never read: is tidemark-ingest running?");
             return;
         };
         match (self.watermark(), self.lag_ms(now)) {
-            (Some(watermark), Some(lag)) => println!("  watermark    {watermark} (lag {:.1} s)", lag as f64 / 1000.0),
-            _ => println!("  watermark    none yet"),
+            (Some(watermark), Some(lag)) => say!("  watermark    {watermark} (lag {:.1} s)", lag as f64 / 1000.0),
+            _ => say!("  watermark    none yet"),
         }
-        println!(
+        say!(
             "  history      {}",
             if stream.watermark.history_complete { "complete" } else { "incomplete: net changes since the start" }
         );
-        println!("  gaps         {}", stream.gaps.len());
-        println!("  quarantined  {quarantined}");
+        say!("  gaps         {}", stream.gaps.len());
+        say!("  quarantined  {quarantined}");
         for gap in &stream.gaps {
-            println!("    gap in {} after {}: {} ({})", gap.shard, gap.position, gap.reason.as_str(), gap.detected_at);
+            say!("    gap in {} after {}: {} ({})", gap.shard, gap.position, gap.reason.as_str(), gap.detected_at);
         }
         let counts = stream.counts.by_state().into_iter().filter(|(_, count)| *count > 0);
-        println!("  shards       {}", counts.map(|(state, count)| format!("{count} {state}")).collect::<Vec<_>>().join(", "));
+        say!("  shards       {}", counts.map(|(state, count)| format!("{count} {state}")).collect::<Vec<_>>().join(", "));
         let unfinished: Vec<_> = stream.shards.iter().filter(|shard| shard.state == ShardState::Active).collect();
         let row = |shard: &tidemark_streams::ShardStatus| {
             let owner = shard.owner.as_ref().map_or("nobody", |owner| owner.as_str());

@@ -6,7 +6,7 @@ use tidemark_store::{NewTenant, TenantCreated};
 
 use crate::command::Tenant;
 use crate::connection::Connection;
-use crate::output;
+use crate::output::{self, say};
 
 pub(crate) async fn run(command: Tenant) -> Result<(), Failure> {
     let Tenant::Create { id, name, time_zone, currency, json } = command;
@@ -16,8 +16,8 @@ pub(crate) async fn run(command: Tenant) -> Result<(), Failure> {
     let id = &new.id;
     match created {
         TenantCreated::New | TenantCreated::Same if json => output::json(&json!({ "id": id })),
-        TenantCreated::New => println!("tenant {id}: created"),
-        TenantCreated::Same => println!("tenant {id}: is there already"),
+        TenantCreated::New => say!("tenant {id}: created"),
+        TenantCreated::Same => say!("tenant {id}: is there already"),
         TenantCreated::Different => {
             return Err(Failure::failed(format!("tenant {id} is there already with other settings, which stand")));
         }

@@ -94,6 +94,15 @@ fn the_shipped_definitions_are_fine() {
 }
 
 #[test]
+fn nothing_is_told_where_nobody_reads_any_more() {
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    drop(reader);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidemark"));
+    let output = command.args(["check", &shipped("retail.yaml")]).env_clear().stdout(writer).output().expect("it can be run");
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+}
+
+#[test]
 fn check_tells_every_problem_with_its_line_and_exits_2() {
     let (_folder, path) = file(BAD);
     let path = path.to_str().expect("text");

@@ -8,6 +8,7 @@ use tidemark_domain::{Definitions, TenantId};
 
 use super::example::Example;
 use super::sample;
+use crate::output::say;
 
 /// The parts of a signed request that the embedded DynamoDB asks for. It verifies none of them.
 const SIGNATURE: &str =
@@ -29,7 +30,7 @@ impl Banner {
     pub(crate) fn print_json(&self) {
         let Self { api_url, admin_url, dynamodb_url, keys, operator_key, .. } = self;
         let keys: BTreeMap<&str, &String> = keys.iter().map(|(tenant, key)| (tenant.as_str(), key)).collect();
-        println!(
+        say!(
             "{}",
             json!({
                 "api_url": api_url, "admin_url": admin_url, "dynamodb_url": dynamodb_url,
@@ -41,28 +42,28 @@ impl Banner {
     /// For people: lines to paste.
     pub(crate) fn print(&self, definitions: &Definitions, today: Date) {
         let Self { api_url, admin_url, dynamodb_url, webhook_url, keys, operator_key } = self;
-        println!("Tidemark is running. Ctrl-C stops it.\n");
-        println!("  API       {api_url}/docs");
-        println!("  DynamoDB  {dynamodb_url} (any region, any credentials)");
-        println!("  Probes    {admin_url}/readyz, {admin_url}/metrics");
-        println!("  Webhooks  {webhook_url} receives those of {}, and tells below what arrives\n", sample::stock_tenant());
+        say!("Tidemark is running. Ctrl-C stops it.\n");
+        say!("  API       {api_url}/docs");
+        say!("  DynamoDB  {dynamodb_url} (any region, any credentials)");
+        say!("  Probes    {admin_url}/readyz, {admin_url}/metrics");
+        say!("  Webhooks  {webhook_url} receives those of {}, and tells below what arrives\n", sample::stock_tenant());
         let width = keys.keys().map(|tenant| tenant.as_str().len()).max().unwrap_or(0).max("operator".len());
         for (tenant, key) in keys {
-            println!("  Key of {:width$}  {key}", tenant.as_str());
+            say!("  Key of {:width$}  {key}", tenant.as_str());
         }
-        println!("  Key of {:width$}  {operator_key}", "operator");
+        say!("  Key of {:width$}  {operator_key}", "operator");
         let Some((tenant, key)) = self.shown_key() else { return };
         let Some(Example { metric, dimension, put }) = Example::of(definitions, tenant, today) else { return };
         let group_by = dimension.map(|dimension| format!("?group_by={dimension}")).unwrap_or_default();
-        println!("\nToday's numbers of {tenant}:\n");
-        println!("  curl '{api_url}/v1/metrics/{metric}/values{group_by}' -H 'Authorization: Bearer {key}'\n");
+        say!("\nToday's numbers of {tenant}:\n");
+        say!("  curl '{api_url}/v1/metrics/{metric}/values{group_by}' -H 'Authorization: Bearer {key}'\n");
         let Some(put) = put else { return };
-        println!("Write an item of your own and ask again; change its numbers, write it again, and ask again:\n");
-        println!(
+        say!("Write an item of your own and ask again; change its numbers, write it again, and ask again:\n");
+        say!(
             "  curl {dynamodb_url} -H 'X-Amz-Target: DynamoDB_20120810.PutItem' -H 'Content-Type: application/x-amz-json-1.0' \\"
         );
-        println!("    {SIGNATURE} \\");
-        println!("    -d {}\n", quoted(&put.to_string()));
+        say!("    {SIGNATURE} \\");
+        say!("    -d {}\n", quoted(&put.to_string()));
     }
 
     fn shown_key(&self) -> Option<(&TenantId, &String)> {
