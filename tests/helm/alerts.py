@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 # Our metrics, and those of the conventions that we follow.
-METRIC = re.compile(r"\b((?:tidemark|http_server)_\w+|target_info)\b")
+METRIC = re.compile(r"\b((?:tidemark|http_server|db_client)_\w+|target_info)\b")
 
 
 def promtool(rules: dict, tests: Path, folder: Path) -> tuple[str, list[str]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 UNITS = {"s": "_seconds", None: ""}
 SUFFIXES = {"counter": ["_total"], "gauge": [""], "histogram": ["_bucket", "_sum", "_count"]}
 # A kind, a name or the constant that has it, and what follows up to its end.
-INSTRUMENT = re.compile(r'\.[uif]64_(?:up_down_)?(counter|gauge|histogram)\(\s*"?([\w.]+)"?\s*\)(.*?)\.build\(\)', re.DOTALL)
+INSTRUMENT = re.compile(r'\.[uif]64_(?:up_down_|observable_)?(counter|gauge|histogram)\(\s*"?([\w.]+)"?\s*\)(.*?)\.build\(\)', re.DOTALL)
 # The SDK's functions that stand for no action of their own: a transaction is allowed by what its parts are allowed by.
 TRANSACTIONS = {"transact_write_items", "transact_get_items"}
 # At most five seconds for telemetry to be sent, after the drain (OPERATIONS.md).

@@ -24,7 +24,7 @@ use tidemark_store::{AlertQuery, AlertRecord, AlertsWanted, Change as AlertChang
 use tidemark_streams::{HeldShard, Position, Record, ShardReader, SourceStream, Start, Streams, Verdict, Worker, WorkerConfig};
 use tidemark_tests::deployment::{item_of, tables};
 use tidemark_tests::oracle::stock;
-use tidemark_tests::{Deployment, Fault, When, oracle};
+use tidemark_tests::{Deployment, Fault, When, Workload, oracle};
 use tokio::time::Instant;
 
 /// Cases of one run; `TIDEMARK_EXACTNESS_CASES` asks for more.
@@ -204,7 +204,7 @@ impl Schedule {
         }
         let running = deployment.store.adopt(&deployment.definitions, clock::now()).await.unwrap().running;
         // Without the SDK's own retries every fault reaches our rules.
-        let config = without_retries(&deployment.world.config());
+        let config = without_retries(&deployment.world.config_of(Workload::Ingest));
         let (store, streams) = (Store::new(&config, tables()), Streams::new(&config, tables().control));
         let stream = deployment.streams.describe_source(oracle::TABLE).await.unwrap();
         let mut schedule = Self {
@@ -276,7 +276,8 @@ impl Schedule {
         let advance = held.advance(&Position::After(last.sequence_number.clone()), self.running.version);
         let from =
             Provenance { source: self.source.clone(), sequence: last.sequence_number.as_str().to_owned(), at: last.created_at };
-        let writing = Writing { stream: self.stream.arn.as_str(), now: clock::now(), alert_max_age: SignedDuration::MAX };
+        let (stream, now) = (self.stream.arn.as_str(), clock::now());
+        let writing = Writing { stream, now, alert_max_age: SignedDuration::MAX, traceparent: None };
         let writes = fold.writes(|_| 0, &writing).unwrap();
         let call = if writes.is_empty() { "UpdateItem" } else { "TransactWriteItems" };
         let front = self.deployment.world.front();

@@ -12,5 +12,6 @@ mod rolling;
 mod rotation;
 mod sharing;
 mod states;
+mod stuck;
 mod told;
 mod trace;

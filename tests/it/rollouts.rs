@@ -6,7 +6,7 @@ use tidemark_ingest::{Error, Ingest};
 use tidemark_runtime::clock;
 use tidemark_store::AdoptError;
 use tidemark_tests::deployment::settings;
-use tidemark_tests::{Deployment, oracle};
+use tidemark_tests::{Deployment, Workload, oracle};
 
 fn order(id: usize, quantity: &str, weight: Option<&str>) -> Value {
     let mut item = json!({
@@ -38,7 +38,7 @@ async fn what_is_added_counts_from_now_and_changes_nothing_that_was_there() {
     old.stop().await;
 
     let next = Definitions::parse(&next_file()).unwrap();
-    let new = deployment.start_ingest_with(&deployment.world.config(), &next).await;
+    let new = deployment.start_ingest_with(&deployment.world.config_of(Workload::Ingest), &next).await;
     deployment.put(oracle::TABLE, order(2, "1", Some("2.5"))).await;
     deployment.expect_total("acme", ("sales", "weight"), None, "2.5").await;
     deployment.expect_total("acme", ("sales", "units"), None, "6").await;
@@ -61,7 +61,7 @@ async fn two_rollouts_side_by_side_never_disagree() {
     }
     deployment.expect_total("acme", ("sales", "units"), None, "10").await;
     // The new worker adopts its file while the old one holds the shard and goes on consuming it.
-    let new = deployment.start_ingest_with(&deployment.world.config(), &next).await;
+    let new = deployment.start_ingest_with(&deployment.world.config_of(Workload::Ingest), &next).await;
     for id in 10..20 {
         deployment.put(oracle::TABLE, order(id, "1", Some("1"))).await;
     }
@@ -93,7 +93,7 @@ async fn a_changed_meaning_is_refused_with_the_two_ways_on() {
     deployment.start_ingest().await.stop().await;
     let changed = oracle::DEFINITIONS.replace("units: { sum: quantity }", "units: { sum: pieces }");
     let changed = Definitions::parse(&changed).unwrap();
-    let refused = Ingest::start(&deployment.world.config(), &settings(), &changed).await.unwrap_err();
+    let refused = Ingest::start(&deployment.world.config_of(Workload::Ingest), &settings(), &changed).await.unwrap_err();
     let Error::Adopt(AdoptError::Refused(refused)) = refused else { panic!("{refused:?}") };
     let text = refused.to_string();
     for part in ["sales", "units", "tidemark definitions accept sales --from-now", "name"] {
@@ -103,10 +103,38 @@ async fn a_changed_meaning_is_refused_with_the_two_ways_on() {
     let running = deployment.store.running().await.unwrap().unwrap();
     let sales = "sales".to_owned().try_into().unwrap();
     deployment.store.put_running(&running.accept_from_now(&changed, &sales, clock::now()).unwrap()).await.unwrap();
-    let ingest = deployment.start_ingest_with(&deployment.world.config(), &changed).await;
+    let ingest = deployment.start_ingest_with(&deployment.world.config_of(Workload::Ingest), &changed).await;
     let mut item = order(1, "5", None);
     item["pieces"] = json!({ "N": "3" });
     deployment.put(oracle::TABLE, item).await;
     deployment.expect_total("acme", ("sales", "units"), None, "3").await;
     ingest.stop().await;
+}
+
+#[tokio::test]
+async fn an_api_serves_what_runs_and_leaves_its_file_to_workers() {
+    let deployment = Deployment::start(oracle::DEFINITIONS).await;
+    let next = Definitions::parse(&next_file()).unwrap();
+    let has_visits = |answer: &Value| answer["data"].as_array().unwrap().iter().any(|metric| metric["metric"] == "visits");
+    let key = deployment.key_of("acme").await;
+    let early = deployment.start_api_with(&next).await;
+    assert!(has_visits(&early.client(&key).get("/v1/metrics").await.json()), "nothing runs yet: its file is all it knows");
+    assert!(deployment.store.running().await.unwrap().is_none(), "nobody has looked at the tables that it names");
+
+    let old = deployment.start_ingest().await;
+    early.client(&key).until("an API to serve what a worker adopted", "/v1/metrics", |answer| !has_visits(answer)).await;
+    let late = deployment.start_api_with(&next).await;
+    assert!(!has_visits(&late.client(&key).get("/v1/metrics").await.json()), "what nobody counts is not served");
+    assert_eq!(deployment.store.running().await.unwrap().unwrap().version, 1);
+
+    let new = deployment.start_ingest_with(&deployment.world.config_of(Workload::Ingest), &next).await;
+    for api in [&early, &late] {
+        api.client(&key).until("an API to serve what the next worker adopted", "/v1/metrics", has_visits).await;
+    }
+    for worker in [old, new] {
+        worker.stop().await;
+    }
+    for api in [early, late] {
+        api.stop().await;
+    }
 }

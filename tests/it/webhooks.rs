@@ -25,7 +25,7 @@ use tidemark_store::{
     EndpointState, EventWrite, Hold, LevelRow, LevelWrite, RulesLane, Slot, Store, Tenant, ulid,
 };
 use tidemark_tests::deployment::{DEADLINE, RunningIngest, secret_keys, settings};
-use tidemark_tests::{Deployment, Receiver, wait_until};
+use tidemark_tests::{Deployment, Receiver, Workload, wait_until};
 use tidemark_webhooks::event::EventType;
 use tidemark_webhooks::payload;
 use tidemark_webhooks::seal::{Owner, SealingKeys};
@@ -77,7 +77,8 @@ impl Scene {
     async fn worker_with(&self, change: impl FnOnce(&mut Settings)) -> RunningIngest {
         let mut settings = settings();
         change(&mut settings);
-        self.deployment.start_ingest_as(&self.deployment.world.config(), &settings, &self.deployment.definitions).await
+        let config = self.deployment.world.config_of(Workload::Ingest);
+        self.deployment.start_ingest_as(&config, &settings, &self.deployment.definitions).await
     }
 
     /// An endpoint at the receiver's path of this name, for some types of events, or for all.

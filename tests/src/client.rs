@@ -15,7 +15,7 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::deployment::{networks_allowed, secret_keys, tables};
-use crate::{Deployment, wait_until};
+use crate::{Deployment, Workload, wait_until};
 
 /// An API running in this process. It ends when this is dropped.
 pub struct RunningApi {
@@ -49,12 +49,12 @@ impl Deployment {
 
     /// Starts an API with another file.
     pub async fn start_api_with(&self, file: &Definitions) -> RunningApi {
-        RunningApi::start(&self.world.config(), file).await
+        RunningApi::start(&self.world.config_of(Workload::Api), file).await
     }
 
     /// Starts an API whose edge is another.
     pub async fn start_api_at(&self, edge: EdgeSettings) -> RunningApi {
-        RunningApi::start_as(&self.world.config(), &Settings { edge, ..settings() }, &self.definitions).await
+        RunningApi::start_as(&self.world.config_of(Workload::Api), &Settings { edge, ..settings() }, &self.definitions).await
     }
 
     /// A new key of a tenant's, with every scope it can have.
@@ -125,6 +125,11 @@ impl RunningApi {
 }
 
 impl Client {
+    /// A client of an API that runs elsewhere.
+    pub fn at(url: impl Into<String>, key: impl Into<String>) -> Self {
+        Self { url: url.into(), http: reqwest::Client::new(), key: Some(key.into()) }
+    }
+
     /// Asks for a path, its query string included, as it stands.
     pub async fn get(&self, path: &str) -> Answer {
         self.send(reqwest::Method::GET, path, &[]).await

@@ -20,7 +20,7 @@ use tidemark_webhooks::send::Timeouts;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::{World, wait_until};
+use crate::{Workload, World, wait_until};
 
 /// How long a worker of a test may be silent before another takes its shards.
 pub const LEASE_TTL: Duration = Duration::from_millis(600);
@@ -88,7 +88,7 @@ impl Deployment {
 
     /// Starts a worker through the front and waits until it is ready.
     pub async fn start_ingest(&self) -> RunningIngest {
-        self.start_ingest_with(&self.world.config(), &self.definitions).await
+        self.start_ingest_with(&self.world.config_of(Workload::Ingest), &self.definitions).await
     }
 
     /// Starts a worker with another configuration or file.

@@ -1,20 +1,27 @@
-//! The front: an HTTP proxy before the emulator that counts calls and injects faults.
+//! The front: an HTTP proxy before the emulator that counts calls, injects faults, and acts as IAM.
 //!
-//! It knows a call by its `X-Amz-Target` header and otherwise passes bytes through unchanged. `fault.rs` decides what happens to a
-//! call, `proxy.rs` makes it happen. Where a stream front is given, that answers the streams' calls in place of the emulator.
+//! It knows a call by its `X-Amz-Target` header and otherwise passes bytes through unchanged, but for the access key: a workload has
+//! one of its own, by which `judge.rs` knows whose policy has to allow the call, and the emulator gets the world's. `fault.rs` decides
+//! what happens to a call, `proxy.rs` makes it happen. Where a stream front is given, that answers the streams' calls in place of
+//! the emulator.
 
 mod fault;
+mod judge;
 mod proxy;
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
+use crate::policy::{Access, Part};
 use crate::stream_front::StreamFront;
 use fault::Script;
 pub use fault::{Fault, When};
+use judge::Judge;
+pub use judge::{Refusal, Workload};
 
 /// A front; clones share it.
 ///
@@ -24,6 +31,7 @@ pub use fault::{Fault, When};
 pub struct Front {
     address: SocketAddr,
     script: Arc<Script>,
+    judge: Arc<Judge>,
 }
 
 impl Front {
@@ -37,9 +45,9 @@ impl Front {
         servers: &mut JoinSet<()>,
     ) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let front = Self { address: listener.local_addr()?, script: Arc::default() };
+        let front = Self { address: listener.local_addr()?, script: Arc::default(), judge: Arc::default() };
         let upstream = proxy::Upstream::new(upstream, streams)?;
-        servers.spawn(proxy::serve(listener, upstream, Arc::clone(&front.script)));
+        servers.spawn(proxy::serve(listener, upstream, front.clone()));
         Ok(front)
     }
 
@@ -72,6 +80,34 @@ impl Front {
     /// How many faults have happened to such calls.
     pub fn faults(&self, call: &str) -> u64 {
         self.script.faults(call)
+    }
+
+    /// From now on, a workload's policy lacks something of what it says as it ships.
+    ///
+    /// # Panics
+    /// When it does not say that.
+    pub fn take_away(&self, workload: Workload, part: &Part) {
+        self.judge.take_away(workload, part);
+    }
+
+    /// From now on, a workload's policy is again as it ships.
+    pub fn give_back(&self, workload: Workload) {
+        self.judge.give_back(workload);
+    }
+
+    /// What a workload's policy has allowed it so far, by what allowed it, and one example of each.
+    pub fn allowed(&self, workload: Workload) -> BTreeMap<Vec<Part>, Access> {
+        self.judge.allowed(workload)
+    }
+
+    /// The calls that no policy allowed, in the order of their coming.
+    pub fn refused(&self) -> Vec<Refusal> {
+        self.judge.refused()
+    }
+
+    /// Those of them that had only the policies against them as they ship, in words.
+    pub(crate) fn wrongly_refused(&self) -> Vec<String> {
+        self.judge.wrongly_refused()
     }
 
     /// The scripted faults that were due and have not happened, in words.

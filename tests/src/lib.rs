@@ -5,12 +5,14 @@
 
 mod binary;
 pub mod client;
+pub mod collector;
 pub mod deployment;
 mod embedded;
 mod emulator;
 pub mod front;
 pub mod oracle;
 mod origin;
+pub mod policy;
 pub mod receiver;
 pub mod shards;
 mod stream_front;
@@ -19,8 +21,9 @@ pub mod wire;
 mod world;
 
 pub use client::{Answer, Client, RunningApi};
+pub use collector::Collector;
 pub use deployment::Deployment;
-pub use front::{Fault, Front, When};
+pub use front::{Fault, Front, Refusal, When, Workload};
 pub use receiver::{Reaction, Received, Receiver};
 pub use stream_front::Shards;
 pub use wait::wait_until;

@@ -9,15 +9,16 @@ use tokio::task::JoinSet;
 
 use crate::binary::binary;
 use crate::emulator::Emulator;
-use crate::front::Front;
+use crate::front::{Front, Workload};
 use crate::origin::Origin;
 use crate::stream_front::{Shards, StreamFront};
 
-/// An isolated DynamoDB with a [`Front`] before it. What is tested goes through the front ([`World::config`],
-/// [`World::variables`]); the test's own preparation and checks go past it ([`World::dynamodb`]), unharmed and uncounted.
+/// An isolated DynamoDB with a [`Front`] before it. What is tested goes through the front, as a workload with its policy
+/// ([`World::config_of`], [`World::variables_of`]) or as somebody who may do anything ([`World::config`], [`World::variables`]); the
+/// test's own preparation and checks go past it ([`World::dynamodb`]), unharmed and uncounted.
 ///
 /// Everything ends when the world is dropped. A scripted fault that has not happened by then fails the test: it was meant to prove
-/// something.
+/// something. So does a call that the policy of `deploy/iam` did not allow to who made it.
 pub struct World {
     emulator: Emulator,
     front: Front,
@@ -81,6 +82,11 @@ impl World {
         self.config.clone()
     }
 
+    /// The SDK configuration of a workload: through the front, and only what its policy allows.
+    pub fn config_of(&self, workload: Workload) -> SdkConfig {
+        aws::at_endpoint(&self.front.url(), &workload.access_key(&self.emulator.access_key))
+    }
+
     /// The SDK configuration for preparation and checks: past the front.
     pub fn direct_config(&self) -> SdkConfig {
         self.direct.clone()
@@ -105,6 +111,15 @@ impl World {
         ]
     }
 
+    /// The variables that lead a workload's process into this world, through the front, and allow it what its policy does.
+    pub fn variables_of(&self, workload: Workload) -> [(&'static str, String); 4] {
+        let of_workload = |(name, value): (&'static str, String)| match name {
+            "AWS_ACCESS_KEY_ID" => (name, workload.access_key(&value)),
+            _ => (name, value),
+        };
+        self.variables().map(of_workload)
+    }
+
     /// The test's own client of the tables, past the front.
     pub fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
         aws_sdk_dynamodb::Client::new(&self.direct)
@@ -127,9 +142,10 @@ impl World {
 
 impl Drop for World {
     fn drop(&mut self) {
-        let pending = self.front.pending_faults();
+        let (pending, refused) = (self.front.pending_faults(), self.front.wrongly_refused());
         // A second panic while the first unwinds would abort the whole run and hide the first.
         if !std::thread::panicking() {
+            assert!(refused.is_empty(), "the policies of deploy/iam allow too little: {refused:#?}");
             assert!(pending.is_empty(), "these scripted faults never happened: {pending:?}");
         }
     }

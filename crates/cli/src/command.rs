@@ -35,6 +35,9 @@ pub(crate) enum Command {
     /// Create API keys.
     #[command(subcommand)]
     Key(Key),
+    /// Change the key that secrets are sealed with.
+    #[command(subcommand)]
+    Secrets(Secrets),
     /// Show each source: watermark, lag, shards by state and owner, gaps, quarantined records.
     Status(Status),
     /// Look at records that could not be counted.
@@ -138,6 +141,15 @@ pub(crate) enum Key {
         #[arg(long)]
         json: bool,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Secrets {
+    /// Seal the secrets of all webhook endpoints with TIDEMARK_SECRET_KEY.
+    ///
+    /// Afterwards nothing needs TIDEMARK_SECRET_KEY_PREVIOUS any more. Both variables must be set, as the workloads have them, and
+    /// all workloads must have them already. The whole table TIDEMARK_TABLE is read once.
+    Reseal,
 }
 
 #[derive(Debug, Args)]

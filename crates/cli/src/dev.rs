@@ -1,6 +1,7 @@
 //! `tidemark dev`: the whole system in one process, on an embedded DynamoDB.
 //!
-//! It reaches nothing but its own emulator: no AWS variable, profile or metadata service is looked at.
+//! It reaches nothing but its own emulator: no AWS variable, profile or metadata service is looked at. Telemetry goes where the
+//! standard variables say, as it does from the services.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
@@ -117,6 +118,7 @@ pub(crate) async fn run(options: Dev) -> Result<(), Failure> {
     }
     // The emulator goes last: the worker has released its shards, and a database on disk is whole at any moment.
     tasks.shutdown().await;
+    telemetry.shutdown().await;
     result
 }
 

@@ -10,6 +10,7 @@ mod key;
 mod output;
 mod progress;
 mod quarantine;
+mod secrets;
 mod status;
 mod tenant;
 
@@ -33,6 +34,7 @@ async fn run(command: Command) -> Result<(), Failure> {
         Command::Check(options) => check::run(&options),
         Command::Tenant(command) => tenant::run(command).await,
         Command::Key(command) => key::run(command).await,
+        Command::Secrets(command) => secrets::run(command).await,
         Command::Status(options) => status::run(options).await,
         Command::Quarantine(command) => quarantine::run(command).await,
         Command::Definitions(command) => definitions::run(command).await,

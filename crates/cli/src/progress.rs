@@ -35,6 +35,15 @@ impl Progress {
         created.map_err(Into::into)
     }
 
+    /// Counts rows that are read, for as long as it is there.
+    pub(crate) fn of_rows(table: &str) -> ProgressBar {
+        let spinner = ProgressBar::new_spinner().with_message(format!("table {table}"));
+        spinner
+            .set_style(ProgressStyle::with_template("{spinner} {msg}: {human_pos} rows ({elapsed})").expect("a valid template"));
+        spinner.enable_steady_tick(FRAME);
+        spinner
+    }
+
     /// Tells what came of a table.
     pub(crate) fn table_is_there(self, table: &str, is_new: bool, warnings: &[String]) {
         self.say(&format!("table {table}: {}", if is_new { "created" } else { "is there already" }));

@@ -46,7 +46,8 @@ metrics:
 fn help_lists_every_command_and_each_has_its_own() {
     let help = text(&tidemark(&["--help"]).stdout);
     let commands = ["dev", "init", "check", "tenant create", "key create", "status", "quarantine list", "quarantine show"];
-    for command in commands.into_iter().chain(["definitions show", "definitions accept", "definitions remove"]) {
+    for command in commands.into_iter().chain(["definitions show", "definitions accept", "definitions remove", "secrets reseal"])
+    {
         let words: Vec<&str> = command.split(' ').collect();
         assert!(help.contains(&format!("\n  {} ", words[0])), "{command}: {help}");
         let own = tidemark(&[&words[..], &["--help"]].concat());

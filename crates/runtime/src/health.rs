@@ -1,14 +1,23 @@
 //! What a process says of itself: ready for work, and alive.
 //!
 //! Readiness is a state that the process sets; a probe makes no call of its own. Liveness is a set of watchdogs, each touched
-//! by a task that makes progress.
+//! by a task that makes progress: by itself, and with each call to AWS that comes to its end within it, well or not. So a database
+//! that is slow or out of reach stalls nobody; a restart would not mend it, and what is stuck for good is a fault of ours.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::Meter;
 use tokio::sync::watch;
 use tokio::time::Instant;
+
+tokio::task_local! {
+    /// The progress of the task that runs.
+    static OWN: Progress;
+}
 
 /// The health of one process; clones share it.
 #[derive(Debug, Clone)]
@@ -88,16 +97,42 @@ impl Health {
         let watchdogs = self.watchdogs.lock().unwrap_or_else(PoisonError::into_inner);
         watchdogs.iter().try_for_each(Watchdog::check)
     }
+
+    /// Shows from now on how long each task has made no progress, as `tidemark.watchdog.age`: of tasks by one name, the longest.
+    pub(crate) fn measure(&self, meter: &Meter) {
+        let watchdogs = Arc::downgrade(&self.watchdogs);
+        meter
+            .f64_observable_gauge("tidemark.watchdog.age")
+            .with_unit("s")
+            .with_description("Time since a watched task last made progress, by task")
+            .with_callback(move |gauge| {
+                let Some(watchdogs) = watchdogs.upgrade() else { return };
+                let mut ages = BTreeMap::<&'static str, Duration>::new();
+                for watchdog in watchdogs.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+                    if let Some(idle) = watchdog.idle() {
+                        let age = ages.entry(watchdog.task).or_default();
+                        *age = idle.max(*age);
+                    }
+                }
+                ages.into_iter().for_each(|(task, age)| gauge.observe(age.as_secs_f64(), &[KeyValue::new("task", task)]));
+            })
+            .build();
+    }
 }
 
 impl Watchdog {
     fn check(&self) -> Result<(), Stalled> {
-        let Some(touched) = self.touched.upgrade() else { return Ok(()) };
-        let idle = touched.lock().unwrap_or_else(PoisonError::into_inner).elapsed();
-        if idle <= self.allowed {
-            return Ok(());
+        match self.idle() {
+            Some(idle) if idle > self.allowed => {
+                Err(Stalled { task: self.task, idle_ms: idle.as_millis(), allowed_ms: self.allowed.as_millis() })
+            }
+            _ => Ok(()),
         }
-        Err(Stalled { task: self.task, idle_ms: idle.as_millis(), allowed_ms: self.allowed.as_millis() })
+    }
+
+    /// How long the task has made no progress; nothing once it has ended.
+    fn idle(&self) -> Option<Duration> {
+        Some(self.touched.upgrade()?.lock().unwrap_or_else(PoisonError::into_inner).elapsed())
     }
 }
 
@@ -106,6 +141,16 @@ impl Progress {
     pub fn touch(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
+
+    /// Does a task's work; what comes to its end within it counts as progress by [`touch_own`], but not within tasks that it spawns.
+    pub async fn around<F: Future>(self, work: F) -> F::Output {
+        OWN.scope(self, work).await
+    }
+}
+
+/// The task that runs has just made progress, if it is a watched one.
+pub(crate) fn touch_own() {
+    OWN.try_with(Progress::touch).unwrap_or_default();
 }
 
 #[cfg(test)]
@@ -134,6 +179,43 @@ mod tests {
         assert!(health.liveness().is_err(), "a clone is left");
         drop(progress);
         assert_eq!(health.liveness(), Ok(()));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_ends_within_a_task_is_its_progress_and_of_none_else() {
+        let health = Health::starting();
+        let [busy, idle] = ["busy", "idle"].map(|task| health.watch(task, Duration::from_secs(60)));
+        let work = async {
+            for _ in 0..3 {
+                tokio::time::sleep(Duration::from_secs(30)).await;
+                touch_own();
+            }
+        };
+        busy.around(work).await;
+        touch_own();
+        assert_eq!(health.liveness().unwrap_err().task, "idle");
+        drop(idle);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_age_of_a_watchdog_is_a_metric_until_its_task_ends() {
+        use opentelemetry::metrics::MeterProvider;
+
+        let registry = prometheus::Registry::new();
+        let exporter = opentelemetry_prometheus::exporter().with_registry(registry.clone()).scope_info_enabled(false);
+        let meters = opentelemetry_sdk::metrics::SdkMeterProvider::builder().with_reader(exporter.build().unwrap()).build();
+        let shown = || {
+            let text = prometheus::TextEncoder::new().encode_to_string(&registry.gather()).unwrap();
+            text.lines().find(|line| line.starts_with("tidemark_watchdog_age_seconds{")).map(str::to_owned)
+        };
+        let health = Health::starting();
+        health.measure(&meters.meter("tests"));
+        let slots = [(); 2].map(|()| health.watch("slot", Duration::from_secs(60)));
+        tokio::time::advance(Duration::from_secs(7)).await;
+        slots[0].touch();
+        assert_eq!(shown().as_deref(), Some(r#"tidemark_watchdog_age_seconds{task="slot"} 7"#));
+        drop(slots);
+        assert_eq!(shown(), None);
     }
 
     #[tokio::test]

@@ -90,7 +90,8 @@ impl Process {
     }
 
     /// Runs a workload until it ends, which it does when its token is cancelled: by a signal. One that comes while the workload
-    /// still starts ends the start. Probes answer until the very end of the drain, and say that there is one.
+    /// still starts ends the start. Probes answer until the very end of the drain, and say that there is one. Then what is left of
+    /// telemetry is sent, which takes [`telemetry::FLUSH_MAX`] at most.
     ///
     /// # Errors
     /// The workload's own.
@@ -118,6 +119,8 @@ impl Process {
             work(started, health.clone(), stop.clone()).await.map_err(Into::into)
         };
         let (worked, (), ()) = tokio::join!(working, probing, draining);
+        // After the drain, for it is told of, too. The exit code is the workload's: telemetry that nobody takes is no failure of it.
+        telemetry.shutdown().await;
         worked
     }
 }

@@ -1,19 +1,42 @@
-//! Logs to standard error, metrics to a Prometheus registry.
+//! Logs to standard error, metrics to a Prometheus registry; and traces, metrics and logs by OTLP where an endpoint is set.
 //!
-//! Instruments are made from `opentelemetry::global::meter`, after [`init`]; `/metrics` shows the registry.
+//! Instruments are made from `opentelemetry::global::meter`, after [`init`]; `/metrics` shows the registry. Spans are made with
+//! `tracing`, see [`trace`].
 
+mod client;
+mod filter;
+mod lines;
+mod otlp;
+mod target;
+pub mod trace;
+
+use std::error::Error;
 use std::io::IsTerminal;
 use std::sync::OnceLock;
 
+use opentelemetry::KeyValue;
+use opentelemetry::trace::TracerProvider;
+use opentelemetry_appender_tracing::layer::OpenTelemetryTracingBridge;
 use opentelemetry_sdk::Resource;
-use opentelemetry_sdk::metrics::SdkMeterProvider;
+use opentelemetry_sdk::metrics::{MeterProviderBuilder, SdkMeterProvider};
+use opentelemetry_sdk::resource::{EnvResourceDetector, TelemetryResourceDetector};
 use prometheus::Registry;
+use tracing_subscriber::Layer;
 use tracing_subscriber::filter::{EnvFilter, ParseError};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, fmt};
 
 use crate::settings::{Setting, Vars};
+
+pub use otlp::FLUSH_MAX;
+use otlp::Providers;
+use target::Targets;
+
+/// The setting that has telemetry sent by OTLP.
+pub const OTLP_ENDPOINT: Setting = Setting::optional(
+    "OTEL_EXPORTER_OTLP_ENDPOINT",
+    "collector that traces, metrics and logs are sent to by OTLP, http/protobuf, such as http://collector:4318; other OTEL_* hold, too",
+);
 
 /// The setting that says what is logged.
 pub const RUST_LOG: Setting = Setting::optional(
@@ -38,6 +61,7 @@ pub enum LogFormat {
 #[derive(Debug, Clone)]
 pub struct Telemetry {
     registry: Registry,
+    sent: Providers,
 }
 
 impl LogFormat {
@@ -52,40 +76,55 @@ impl Telemetry {
     pub fn registry(&self) -> &Registry {
         &self.registry
     }
+
+    /// Sends what is left, and sends nothing from then on: for the end of a process, after its drain. Takes [`FLUSH_MAX`] at most,
+    /// whatever the collector does.
+    pub async fn shutdown(self) {
+        self.sent.shutdown().await;
+    }
 }
 
 /// Starts telemetry for this process. Later calls return what the first one started, whatever they ask for: two services in one
-/// process (`tidemark dev`) and tests share one set of logs and metrics.
+/// process (`tidemark dev`) and tests share one set of logs, metrics and traces.
 ///
-/// What is logged comes from [`RUST_LOG`]; a value that cannot be read is itself logged, and the default is used.
+/// What is logged comes from [`RUST_LOG`], what is sent from [`OTLP_ENDPOINT`] and the variables beside it. A value that cannot be
+/// read is itself logged, and the process goes on as if it were not set.
 pub fn init(service: &'static str, format: LogFormat, vars: &Vars) -> Telemetry {
     static STARTED: OnceLock<Telemetry> = OnceLock::new();
-    STARTED
-        .get_or_init(|| {
-            log_to_stderr(format, vars);
-            let (registry, meters) = meters(service);
-            opentelemetry::global::set_meter_provider(meters);
-            Telemetry { registry }
-        })
-        .clone()
+    STARTED.get_or_init(|| start(service, format, vars)).clone()
 }
 
-fn log_to_stderr(format: LogFormat, vars: &Vars) {
-    let (filter, fault) = match filter(vars) {
-        Ok(filter) => (filter, None),
-        Err(fault) => (EnvFilter::new(DEFAULT_FILTER), Some(fault)),
+fn start(service: &'static str, format: LogFormat, vars: &Vars) -> Telemetry {
+    let wanted = || filter(vars).unwrap_or_else(|_| EnvFilter::new(DEFAULT_FILTER));
+    let (targets, faults) = Targets::read(vars);
+    let (registry, meter) = prometheus();
+    let resource = resource(service, vars);
+    let (sent, meter, not_sent) = {
+        // What the SDK has to say about its own variables it says while it is made; the layers below need it to be made first.
+        let _said =
+            tracing_subscriber::registry().with(lines::layer(format).with_filter(filter::of_stderr(wanted()))).set_default();
+        Providers::start(&targets, &resource, meter.with_resource(resource.clone()))
     };
-    let events = fmt::layer().with_writer(std::io::stderr);
-    let layer = match format {
-        LogFormat::Human => events.with_ansi(std::io::stderr().is_terminal()).boxed(),
-        LogFormat::Json => events.json().flatten_event(true).with_span_list(false).boxed(),
-    };
-    if tracing_subscriber::registry().with(layer.with_filter(filter)).try_init().is_err() {
+    opentelemetry::global::set_meter_provider(meter);
+    let traces = sent.tracer.as_ref().map(|tracer| {
+        let layer = tracing_opentelemetry::layer().with_tracer(tracer.tracer("tidemark"));
+        // Where in the code, on which thread and how busy: five attributes more on every span, and nobody looks for them there.
+        let layer = layer.with_location(false).with_threads(false).with_tracked_inactivity(false).with_target(false);
+        layer.with_filter(filter::of_traces())
+    });
+    let logs = sent.logger.as_ref().map(|logger| OpenTelemetryTracingBridge::new(logger).with_filter(filter::of_logs(wanted())));
+    let stderr = lines::layer(format).with_filter(filter::of_stderr(wanted()));
+    if tracing_subscriber::registry().with(traces).with(stderr).with(logs).try_init().is_err() {
         tracing::debug!("logs go where the subscriber that was there first sends them");
     }
-    if let Some(fault) = fault {
+    if let Err(fault) = filter(vars) {
         tracing::warn!(%fault, "{} cannot be read, so the default is used", RUST_LOG.name);
     }
+    faults.iter().for_each(|fault| tracing::warn!("{fault}"));
+    for fault in not_sent {
+        tracing::warn!(cause = fault.source().map(tracing::field::display), "{fault}");
+    }
+    Telemetry { registry, sent }
 }
 
 fn filter(vars: &Vars) -> Result<EnvFilter, FilterFault> {
@@ -100,17 +139,29 @@ enum FilterFault {
     Directive(#[from] ParseError),
 }
 
-/// A registry of its own and the provider that fills it. The resource takes `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME`
-/// into account.
-fn meters(service: &'static str) -> (Registry, SdkMeterProvider) {
+/// A registry of its own, and the beginning of the provider that fills it.
+fn prometheus() -> (Registry, MeterProviderBuilder) {
     let registry = Registry::new();
     let exporter = opentelemetry_prometheus::exporter()
         .with_registry(registry.clone())
         .scope_info_enabled(false)
         .build()
         .expect("an empty registry takes its first collector");
-    let resource = Resource::builder().with_service_name(service).build();
-    (registry, SdkMeterProvider::builder().with_resource(resource).with_reader(exporter).build())
+    (registry, SdkMeterProvider::builder().with_reader(exporter))
+}
+
+/// Who sends: the service, its version, and which of its processes. What `OTEL_RESOURCE_ATTRIBUTES` and `OTEL_SERVICE_NAME` say, holds.
+fn resource(service: &'static str, vars: &Vars) -> Resource {
+    // Pods have their names as host names; on one host the process tells instances apart.
+    let instance = format!("{}/{}", gethostname::gethostname().to_string_lossy(), std::process::id());
+    let ours = [("service.version", env!("CARGO_PKG_VERSION").to_owned()), ("service.instance.id", instance)];
+    let builder = Resource::builder_empty().with_service_name(service);
+    let builder = builder.with_attributes(ours.map(|(name, value)| KeyValue::new(name, value)));
+    let builder = builder.with_detectors(&[Box::new(TelemetryResourceDetector), Box::new(EnvResourceDetector::new())]);
+    match vars.get("OTEL_SERVICE_NAME") {
+        Ok(Some(name)) => builder.with_service_name(name.to_owned()).build(),
+        _ => builder.build(),
+    }
 }
 
 #[cfg(test)]

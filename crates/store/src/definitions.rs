@@ -28,6 +28,17 @@ pub struct Adopted {
     pub warnings: Vec<String>,
 }
 
+/// What a file would change.
+#[derive(Debug, Clone)]
+pub struct Proposal {
+    /// What runs. Where nothing runs yet, the file itself, as a version below every other: whatever a worker adopts replaces it.
+    pub running: Running,
+    /// What is to run; `None`: nothing changes.
+    pub next: Option<Running>,
+    /// As [`Adopted::warnings`].
+    pub warnings: Vec<String>,
+}
+
 /// Why a file was not adopted.
 #[derive(Debug, thiserror::Error)]
 pub enum AdoptError {
@@ -55,23 +66,15 @@ impl Store {
         }
     }
 
-    /// Proposes a definition file: what is new in it begins to count at `now`, what contradicts the running definitions is refused.
+    /// Adopts a definition file: what is new in it begins to count at `now`, what contradicts the running definitions is refused.
+    /// For workers, who have looked at the tables that it names.
     ///
     /// # Errors
     /// [`AdoptError::Refused`] names every change that cannot be made this way, and the ways on.
     pub async fn adopt(&self, file: &Definitions, now: Timestamp) -> Result<Adopted, AdoptError> {
         for _ in 0..ADOPTIONS_MAX {
-            let (next, warnings) = match self.running().await? {
-                None => (Running::first(file), Vec::new()),
-                Some(running) => {
-                    let proposal = running.propose(file, now)?;
-                    let warnings = proposal.warnings.iter().map(ToString::to_string).collect();
-                    match proposal.next {
-                        None => return Ok(Adopted { running, warnings }),
-                        Some(next) => (next, warnings),
-                    }
-                }
-            };
+            let Proposal { running, next, warnings } = self.propose(file, now).await?;
+            let Some(next) = next else { return Ok(Adopted { running, warnings }) };
             match self.put_running(&next).await {
                 Ok(()) => return Ok(Adopted { running: next, warnings }),
                 Err(Error::ConditionFailed) => {}
@@ -79,6 +82,20 @@ impl Store {
             }
         }
         Err(AdoptError::Store(Error::ConditionFailed))
+    }
+
+    /// What a definition file would change, and nothing is changed.
+    ///
+    /// # Errors
+    /// As [`adopt`](Self::adopt).
+    pub async fn propose(&self, file: &Definitions, now: Timestamp) -> Result<Proposal, AdoptError> {
+        let Some(running) = self.running().await? else {
+            let next = Running::first(file);
+            return Ok(Proposal { running: Running { version: 0, ..next.clone() }, next: Some(next), warnings: Vec::new() });
+        };
+        let proposal = running.propose(file, now)?;
+        let warnings = proposal.warnings.iter().map(ToString::to_string).collect();
+        Ok(Proposal { running, next: proposal.next, warnings })
     }
 
     /// Replaces the running document by its successor.

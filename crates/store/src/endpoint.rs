@@ -3,6 +3,10 @@
 //! What people set is guarded by `version`; `health` is the dispatcher's own and is not. Secrets are sealed by the caller: here they
 //! are texts.
 
+mod walk;
+
+pub use walk::{EndpointPage, EndpointWalk};
+
 use std::collections::BTreeMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;

@@ -18,12 +18,15 @@ pub enum Error {
     Unreachable(#[source] Source),
     #[error("no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role")]
     NoCredentials(#[source] Source),
-    #[error("AWS denies this call: the credentials or their permissions are wrong ({code})")]
-    Denied {
+    #[error("AWS does not take the credentials ({code}): check that they are right and have not expired")]
+    BadCredentials {
         code: String,
         #[source]
         source: Source,
     },
+    /// The source is DynamoDB's own sentence, which names the role, the action and the resource.
+    #[error("AWS denies this call: compare the policy of the role with deploy/iam")]
+    Denied(#[source] Source),
     /// A conditional write found something else than it expected.
     #[error("the item was changed meanwhile")]
     ConditionFailed,
@@ -57,14 +60,14 @@ impl Error {
             | "RequestLimitExceeded"
             | "TransactionConflictException"
             | "TransactionInProgressException" => return Self::Throttled(error.into()),
-            "AccessDeniedException"
-            | "UnrecognizedClientException"
+            "AccessDeniedException" => return Self::Denied(error.message().unwrap_or("without a reason").into()),
+            "UnrecognizedClientException"
             | "InvalidSignatureException"
             | "ExpiredTokenException"
             | "MissingAuthenticationTokenException"
             | "IncompleteSignatureException"
             | "InvalidClientTokenId" => {
-                return Self::Denied { code, source: error.into() };
+                return Self::BadCredentials { code, source: error.into() };
             }
             "ValidationException" => return Self::Refused(error.message().unwrap_or("it is invalid").to_owned()),
             _ => {}

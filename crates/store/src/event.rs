@@ -21,6 +21,7 @@ const AT: &str = "at";
 pub(crate) const STATE: &str = "state";
 const HELD_STREAM: &str = "held_stream";
 const HELD_SINCE: &str = "held_since";
+const TRACEPARENT: &str = "traceparent";
 
 /// How long an event is kept, from its own time.
 const RETENTION: SignedDuration = SignedDuration::from_hours(400 * 24);
@@ -70,6 +71,8 @@ pub struct Event {
     /// When it happened.
     pub at: Timestamp,
     pub state: EventState,
+    /// The trace in which it was written (W3C Trace Context), if one was recorded: for our own traces, never to be sent to anyone.
+    pub traceparent: Option<String>,
 }
 
 /// An event to be written.
@@ -84,6 +87,8 @@ pub struct EventWrite {
     /// When a dispatcher is to look at it first: at once, or when a held one may be let go.
     pub due_at: Timestamp,
     pub hold: Option<Hold>,
+    /// See [`Event::traceparent`].
+    pub traceparent: Option<String>,
 }
 
 /// One page of an alert's events.
@@ -150,6 +155,7 @@ impl EventWrite {
             at: event.at,
             due_at: event.at,
             hold: None,
+            traceparent: None,
         }
     }
 
@@ -171,6 +177,9 @@ impl EventWrite {
             item.insert(HELD_STREAM.to_owned(), s(&hold.stream));
             item.insert(HELD_SINCE.to_owned(), s(hold.since.to_string()));
         }
+        if let Some(traceparent) = &self.traceparent {
+            item.insert(TRACEPARENT.to_owned(), s(traceparent));
+        }
         let rest = self.key.encoded();
         in_index(&mut item, Slot::of_event(&self.key), key::due_place(EVENT_LEAD, self.due_at, &rest));
         item
@@ -187,6 +196,7 @@ impl Event {
             body: stored.bytes(BODY).ok_or_else(|| stored.corrupt(BODY, "is missing"))?.to_vec(),
             at: stored.moment(AT)?,
             state: EventState::read(stored)?,
+            traceparent: stored.optional_text(TRACEPARENT)?,
         })
     }
 }

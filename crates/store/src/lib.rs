@@ -42,11 +42,13 @@ pub use credential::{
     ApiKey, AuthenticationError, Credential, Holder, IssuedKey, KEYS_MAX, KeyError, NewKey, Scope, UnknownScope,
 };
 pub use decisions::Decisions;
-pub use definitions::{AdoptError, Adopted, RunningDefinitions};
+pub use definitions::{AdoptError, Adopted, Proposal, RunningDefinitions};
 pub use delivery::{Delivery, DeliveryPage, DeliveryQuery, DeliveryState, Finish, LastAttempt, Next, RequeueError, Trigger};
 pub use dimension::{KnownValue, ValuesPage, ValuesQuery};
 pub use due::{Claimed, Due, DuePage, DuePlace, SLOTS, Slot, Work};
-pub use endpoint::{ENDPOINTS_MAX, Endpoint, EndpointEffect, EndpointError, EndpointState, PreviousSecret};
+pub use endpoint::{
+    ENDPOINTS_MAX, Endpoint, EndpointEffect, EndpointError, EndpointPage, EndpointState, EndpointWalk, PreviousSecret,
+};
 pub use error::Error;
 pub use event::{Event, EventKey, EventPage, EventState, EventWrite, Hold};
 pub use id::{DeliveryId, InvalidId, ulid};
@@ -61,6 +63,7 @@ pub use rule::{LANES, RULES_MAX, RuleError, RulesCheck, RulesLane};
 pub use table::{Created, Tables};
 pub use tenant::{DeleteError, NewTenant, Tenant, TenantChange, TenantCreated, TenantError, TenantPage, TenantSettings};
 
+use aws_sdk_dynamodb::config::SharedInterceptor;
 use aws_types::SdkConfig;
 
 /// Tidemark's tables at one endpoint.
@@ -73,6 +76,14 @@ pub struct Store {
 impl Store {
     pub fn new(config: &SdkConfig, tables: Tables) -> Self {
         Self { client: aws_sdk_dynamodb::Client::new(config), tables }
+    }
+
+    /// The same, with every call going through an interceptor of the SDK: the process measures what it does.
+    #[must_use]
+    pub fn with_interceptor(self, interceptor: SharedInterceptor) -> Self {
+        let mut config = self.client.config().to_builder();
+        config.push_interceptor(interceptor);
+        Self { client: aws_sdk_dynamodb::Client::from_conf(config.build()), ..self }
     }
 
     pub fn tables(&self) -> &Tables {

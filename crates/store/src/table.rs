@@ -2,6 +2,7 @@
 
 mod index;
 
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, PointInTimeRecoverySpecification, ScalarAttributeType,
     TableDescription, TableStatus, TimeToLiveSpecification,
@@ -38,7 +39,7 @@ impl Store {
     /// are active. A table that is there already gets the index if it has none; the protections are set again, which changes nothing.
     ///
     /// # Errors
-    /// When the table cannot be created. A protection the endpoint does not know is a warning.
+    /// When the table cannot be created, or the caller may not set a protection. One the endpoint does not know is a warning.
     pub async fn create_data_table(&self) -> Result<Created, Error> {
         let table = &self.tables.data;
         let is_new = match self.describe(table).await {
@@ -52,9 +53,9 @@ impl Store {
         self.wait_until_active(table).await?;
         self.create_index(table).await?;
         let mut warnings = Vec::new();
-        self.enable_time_to_live(table, &mut warnings).await;
-        self.enable_recovery(table, &mut warnings).await;
-        self.protect(table, &mut warnings).await;
+        self.enable_time_to_live(table, &mut warnings).await?;
+        self.enable_recovery(table, &mut warnings).await?;
+        self.protect(table, &mut warnings).await?;
         Ok(Created { is_new, warnings })
     }
 
@@ -101,33 +102,42 @@ impl Store {
         Err(Error::Other(format!("the table `{table}` did not become active").into()))
     }
 
-    async fn enable_time_to_live(&self, table: &str, warnings: &mut Vec<String>) {
+    async fn enable_time_to_live(&self, table: &str, warnings: &mut Vec<String>) -> Result<(), Error> {
         let described = self.client.describe_time_to_live().table_name(table).send().await;
-        let status = described.ok().and_then(|output| output.time_to_live_description).and_then(|ttl| ttl.time_to_live_status);
+        let described = match described {
+            Ok(output) => output.time_to_live_description,
+            Err(error) => {
+                warnings.push(refused(table, "time to live", error)?);
+                return Ok(());
+            }
+        };
         use aws_sdk_dynamodb::types::TimeToLiveStatus::{Enabled, Enabling};
-        if matches!(status, Some(Enabled | Enabling)) {
-            return;
+        if matches!(described.and_then(|ttl| ttl.time_to_live_status), Some(Enabled | Enabling)) {
+            return Ok(());
         }
         let ttl = TimeToLiveSpecification::builder().attribute_name(EXPIRES_AT).enabled(true).build();
         let ttl = ttl.expect("name and switch are set");
         if let Err(error) = self.client.update_time_to_live().table_name(table).time_to_live_specification(ttl).send().await {
-            warnings.push(refused(table, "time to live", &error));
+            warnings.push(refused(table, "time to live", error)?);
         }
+        Ok(())
     }
 
-    async fn enable_recovery(&self, table: &str, warnings: &mut Vec<String>) {
+    async fn enable_recovery(&self, table: &str, warnings: &mut Vec<String>) -> Result<(), Error> {
         let recovery = PointInTimeRecoverySpecification::builder().point_in_time_recovery_enabled(true).build();
         let recovery = recovery.expect("the switch is set");
         let request = self.client.update_continuous_backups().table_name(table).point_in_time_recovery_specification(recovery);
         if let Err(error) = request.send().await {
-            warnings.push(refused(table, "point-in-time recovery", &error));
+            warnings.push(refused(table, "point-in-time recovery", error)?);
         }
+        Ok(())
     }
 
-    async fn protect(&self, table: &str, warnings: &mut Vec<String>) {
+    async fn protect(&self, table: &str, warnings: &mut Vec<String>) -> Result<(), Error> {
         if let Err(error) = self.client.update_table().table_name(table).deletion_protection_enabled(true).send().await {
-            warnings.push(refused(table, "deletion protection", &error));
+            warnings.push(refused(table, "deletion protection", error)?);
         }
+        Ok(())
     }
 }
 
@@ -140,7 +150,17 @@ fn key_element(name: &str, kind: KeyType) -> KeySchemaElement {
     KeySchemaElement::builder().attribute_name(name).key_type(kind).build().expect("name and type are set")
 }
 
-fn refused(table: &str, feature: &str, error: &impl aws_sdk_dynamodb::error::ProvideErrorMetadata) -> String {
-    let why = error.message().or(error.code()).unwrap_or("no reason given");
-    format!("table `{table}`: this endpoint has no {feature} ({why})")
+/// The warning of a protection that the endpoint does not offer.
+///
+/// # Errors
+/// [`Error::Denied`]: it may well offer it, but not to this caller.
+fn refused<E>(table: &str, feature: &str, error: SdkError<E>) -> Result<String, Error>
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    let why = error.message().or(error.code()).unwrap_or("no reason given").to_owned();
+    match Error::from_sdk(table, error) {
+        denied @ Error::Denied(_) => Err(denied),
+        _ => Ok(format!("table `{table}`: this endpoint has no {feature} ({why})")),
+    }
 }

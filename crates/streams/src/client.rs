@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use aws_sdk_dynamodb::config::SharedInterceptor;
 use aws_sdk_dynamodb::config::retry::RetryConfig;
 use aws_sdk_dynamodb::config::timeout::TimeoutConfig;
 use aws_types::SdkConfig;
@@ -42,6 +43,19 @@ impl Streams {
             dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb),
             streams: aws_sdk_dynamodbstreams::Client::from_conf(streams),
             control_table: control_table.into(),
+        }
+    }
+    /// The same, with every call going through an interceptor of the SDK: the process measures what it does.
+    #[must_use]
+    pub fn with_interceptor(self, interceptor: SharedInterceptor) -> Self {
+        let mut dynamodb = self.dynamodb.config().to_builder();
+        dynamodb.push_interceptor(interceptor.clone());
+        let mut streams = self.streams.config().to_builder();
+        streams.push_interceptor(interceptor);
+        Self {
+            dynamodb: aws_sdk_dynamodb::Client::from_conf(dynamodb.build()),
+            streams: aws_sdk_dynamodbstreams::Client::from_conf(streams.build()),
+            ..self
         }
     }
 }

@@ -30,7 +30,10 @@ pub enum Error {
     StreamGone { arn: StreamArn, source: Cause },
     #[error("no AWS credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role")]
     NoCredentials { source: Cause },
-    #[error("{operation} was denied; the credentials are not valid or lack the permission")]
+    #[error("{operation}: AWS does not take the credentials; check that they are right and have not expired")]
+    BadCredentials { operation: &'static str, source: Cause },
+    /// The source is DynamoDB's own sentence, which names the role, the action and the resource.
+    #[error("AWS denies {operation}: compare the policy of the role with deploy/iam")]
     Denied { operation: &'static str, source: Cause },
     #[error("{operation} could not reach DynamoDB; check the network, AWS_REGION and AWS_ENDPOINT_URL")]
     Unreachable { operation: &'static str, source: Cause },
@@ -88,6 +91,7 @@ impl Error {
             _ => false,
         };
         let lacks_credentials = lacks_credentials(&error);
+        let reason = error.message().unwrap_or("without a reason").to_owned();
         let source: Cause = error.into();
         match code.as_deref() {
             _ if lacks_credentials => Self::NoCredentials { source },
@@ -100,14 +104,14 @@ impl Error {
                 | "LimitExceededException",
             ) => Self::Throttled { operation, source },
             Some("TransactionConflictException" | "TransactionInProgressException") => Self::Conflict { operation, source },
+            Some("AccessDeniedException") => Self::Denied { operation, source: reason.into() },
             Some(
-                "AccessDeniedException"
-                | "UnrecognizedClientException"
+                "UnrecognizedClientException"
                 | "InvalidSignatureException"
                 | "IncompleteSignatureException"
                 | "MissingAuthenticationTokenException"
                 | "ExpiredTokenException",
-            ) => Self::Denied { operation, source },
+            ) => Self::BadCredentials { operation, source },
             Some("InternalServerError" | "InternalFailure" | "ServiceUnavailable") => Self::Server { operation, source },
             // An answer without a code the SDK could read comes from a proxy or a broken front end.
             None if is_service_error => Self::Server { operation, source },

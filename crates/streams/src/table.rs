@@ -23,7 +23,7 @@ const WAIT: Duration = Duration::from_millis(500);
 pub struct Created {
     /// False: the table was there before.
     pub is_new: bool,
-    /// Protections the endpoint does not know or does not allow, one line each. The table works without them.
+    /// Protections the endpoint does not know, one line each. The table works without them.
     pub warnings: Vec<String>,
 }
 
@@ -32,14 +32,22 @@ impl Streams {
     /// recovery. Returns when it can be used.
     ///
     /// # Errors
-    /// When the table cannot be created, or is not usable after a minute.
+    /// When the table cannot be created, is not usable after a minute, or the caller may not set a protection.
     pub async fn create_control_table(&self) -> Result<Created, Error> {
         let table = &*self.control_table;
         let request = key(self.dynamodb.create_table().table_name(table), PARTITION, Some(SORT));
         let is_new = self.create(request.deletion_protection_enabled(true), table).await?;
         let mut warnings = Vec::new();
-        warnings.extend(self.enable_ttl(table).await.err().map(|error| warning(table, "time to live", &error)));
-        warnings.extend(self.enable_recovery(table).await.err().map(|error| warning(table, "point-in-time recovery", &error)));
+        let ttl = self.enable_ttl(table).await;
+        let recovery = self.enable_recovery(table).await;
+        for (feature, enabled) in [("time to live", ttl), ("point-in-time recovery", recovery)] {
+            match enabled {
+                Ok(()) => {}
+                // The endpoint may well offer it, but not to this caller.
+                Err(denied @ Error::Denied { .. }) => return Err(denied),
+                Err(error) => warnings.push(warning(table, feature, &error)),
+            }
+        }
         Ok(Created { is_new, warnings })
     }
 

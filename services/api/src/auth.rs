@@ -17,12 +17,15 @@ use tidemark_store::{AuthenticationError, Credential, Holder, Scope, Tenant};
 
 use oidc::{TokenError, Tokens};
 
+use crate::instruments;
 use crate::limits::Admission;
 use crate::problem::{ApiError, Unavailable};
 use crate::state::ApiState;
 
 /// What every API key begins with, and no token.
 const KEY_PREFIX: &str = "tdm_";
+const EXPECTED: &str = "give one API key, as `Authorization: Bearer tdm_…`";
+const MALFORMED: &str = "this is no API key: it is mistyped or cut short";
 const UNKNOWN: &str = "no such API key";
 const EXPIRED: &str = "this API key has expired";
 
@@ -78,7 +81,7 @@ impl<S: scope::Required> FromRequestParts<ApiState> for Caller<S> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
-        Self::of(admitted(parts, state).await?)
+        admitted(parts, state).await.and_then(Self::of).inspect_err(count)
     }
 }
 
@@ -86,7 +89,7 @@ impl FromRequestParts<ApiState> for Operator {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
-        Self::of(admitted(parts, state).await?)
+        admitted(parts, state).await.and_then(Self::of).inspect_err(count)
     }
 }
 
@@ -132,7 +135,6 @@ async fn look_up(state: &ApiState, presented: &str) -> Result<Credential, ApiErr
 }
 
 fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
-    const EXPECTED: &str = "give one API key, as `Authorization: Bearer tdm_…`";
     let mut values = headers.get_all(header::AUTHORIZATION).iter();
     let (Some(value), None) = (values.next(), values.next()) else { return Err(ApiError::Unauthenticated(EXPECTED)) };
     let parts = value.to_str().ok().and_then(|value| value.split_once(' '));
@@ -144,11 +146,27 @@ fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
 
 fn of_authentication(error: AuthenticationError) -> ApiError {
     match error {
-        AuthenticationError::Malformed => ApiError::Unauthenticated("this is no API key: it is mistyped or cut short"),
+        AuthenticationError::Malformed => ApiError::Unauthenticated(MALFORMED),
         AuthenticationError::Unknown => ApiError::Unauthenticated(UNKNOWN),
         AuthenticationError::Expired => ApiError::Unauthenticated(EXPIRED),
         AuthenticationError::Store(error) => ApiError::of_store(error),
     }
+}
+
+/// Counts what the credential is to blame for.
+fn count(error: &ApiError) {
+    let reason = match error {
+        ApiError::Unauthenticated(EXPECTED) => "missing",
+        ApiError::Unauthenticated(MALFORMED) => "malformed",
+        ApiError::Unauthenticated(UNKNOWN) => "unknown",
+        ApiError::Unauthenticated(EXPIRED) => "expired",
+        ApiError::Unauthenticated(_) => "token",
+        ApiError::MissingScope(_) => "missing_scope",
+        ApiError::NoTenant => "no_tenant",
+        ApiError::NotOperator => "not_operator",
+        _ => return,
+    };
+    instruments::auth_failed(reason);
 }
 
 #[cfg(test)]

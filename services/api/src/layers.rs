@@ -7,3 +7,4 @@ pub(crate) mod draining;
 pub(crate) mod measured;
 pub(crate) mod problems;
 pub(crate) mod request_id;
+pub(crate) mod traced;

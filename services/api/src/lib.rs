@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use aws_types::SdkConfig;
 use tidemark_domain::Definitions;
+use tidemark_runtime::aws::calls;
 use tidemark_runtime::clock;
 use tidemark_store::{AdoptError, RunningDefinitions, Store};
 use tidemark_streams::Streams;
@@ -24,6 +25,7 @@ mod edge;
 mod etag;
 mod freshness;
 mod idempotency;
+mod instruments;
 mod inventory;
 mod iso8601;
 mod layers;
@@ -68,20 +70,24 @@ pub enum Error {
 }
 
 impl Api {
-    /// Checks the tables and adopts the definition file.
+    /// Checks the tables and the definition file. What runs is for workers to change: they know whether its tables are there.
     ///
     /// # Errors
     /// When a table is missing or cannot be reached, or the file contradicts what runs.
     pub async fn start(aws: &SdkConfig, settings: &Settings, file: &Definitions) -> Result<Self, Error> {
-        let store = Store::new(aws, settings.tables.clone());
+        let calls = calls::interceptor();
+        let store = Store::new(aws, settings.tables.clone()).with_interceptor(calls.clone());
         store.verify_tables().await?;
-        let adopted = store.adopt(file, clock::now()).await?;
-        for warning in &adopted.warnings {
+        let proposal = store.propose(file, clock::now()).await?;
+        for warning in &proposal.warnings {
             tracing::warn!("{warning}");
         }
-        tracing::info!(definitions = adopted.running.version, "API started");
-        let running = RunningDefinitions::new(store.clone(), adopted.running);
-        let streams = Streams::new(aws, settings.tables.control.clone());
+        if proposal.next.is_some() {
+            tracing::info!("the definition file has what does not run yet: it begins when a worker has adopted it");
+        }
+        tracing::info!(definitions = proposal.running.version, "API started");
+        let running = RunningDefinitions::new(store.clone(), proposal.running);
+        let streams = Streams::new(aws, settings.tables.control.clone()).with_interceptor(calls);
         let policy = UrlPolicy::new(settings.webhook_allow.clone(), settings.webhook_deny.clone());
         let webhooks = Webhooks::new(policy, &settings.keys);
         let (limits, answers) = (Arc::new(Limits::new(settings.edge.key_rate)), Answers::new(settings.edge.shared_for));

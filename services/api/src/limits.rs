@@ -16,6 +16,7 @@ use lru::LruCache;
 use tidemark_domain::TenantId;
 use tokio::time::Instant;
 
+use crate::instruments::{self, Limit};
 use crate::problem::ApiError;
 use crate::router::REQUESTS_AT_ONCE_MAX;
 
@@ -70,7 +71,7 @@ pub(crate) struct Admission {
 /// How a key and its tenant stand with their limits, in the order of [`Standing::write`].
 #[derive(Debug, Clone, Copy)]
 struct Standing {
-    limits: [(&'static str, Rate, Passed); 2],
+    limits: [(Limit, Rate, Passed); 2],
 }
 
 /// One of the places of a tenant.
@@ -98,13 +99,18 @@ impl Limits {
     /// `rate_limited`, `too_many_at_once`.
     pub(crate) fn admit(self: &Arc<Self>, admission: &Admission, key: &str, whose: Option<&TenantId>) -> Result<(), ApiError> {
         let standing = self.count(key, whose, Instant::now());
-        let wait = standing.limits.iter().filter_map(|(_, _, passed)| passed.wait).max();
+        let refusals = standing.limits.iter().filter_map(|(limit, _, passed)| Some((passed.wait?, *limit)));
+        let refusal = refusals.max_by_key(|(wait, _)| *wait);
         // A request has one key, and is let in once.
         admission.standing.get_or_init(|| standing);
-        if let Some(wait) = wait {
+        if let Some((wait, limit)) = refusal {
+            instruments::limited(limit);
             return Err(ApiError::RateLimited(wait));
         }
-        let place = self.take_place(whose.cloned()).ok_or(ApiError::TooManyAtOnce(AT_ONCE_PAUSE))?;
+        let Some(place) = self.take_place(whose.cloned()) else {
+            instruments::limited(Limit::AtOnce);
+            return Err(ApiError::TooManyAtOnce(AT_ONCE_PAUSE));
+        };
         admission.place.get_or_init(|| place);
         Ok(())
     }
@@ -115,7 +121,7 @@ impl Limits {
         let of_key = keys.get_or_insert_mut((whose.cloned(), key.to_owned()), Bucket::default);
         let of_tenant = tenants.get_or_insert_mut(whose.cloned(), Bucket::default);
         let passed = Bucket::take_together([(of_key, self.key), (of_tenant, self.tenant)], now);
-        Standing { limits: [("key", self.key, passed[0]), ("tenant", self.tenant, passed[1])] }
+        Standing { limits: [(Limit::Key, self.key, passed[0]), (Limit::Tenant, self.tenant, passed[1])] }
     }
 
     fn take_place(self: &Arc<Self>, whose: Whose) -> Option<Place> {
@@ -146,12 +152,13 @@ impl Admission {
     /// Says in headers how the request's key and tenant stand (draft-ietf-httpapi-ratelimit-headers). Nothing before its key is known.
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
         let Some(Standing { limits }) = self.standing.get() else { return };
-        let list = |member: &dyn Fn(&(&'static str, Rate, Passed)) -> String| {
+        let list = |member: &dyn Fn(&(Limit, Rate, Passed)) -> String| {
             let text = limits.iter().map(member).collect::<Vec<_>>().join(", ");
             HeaderValue::from_str(&text).expect("names and numbers are plain ASCII")
         };
-        let policy = list(&|(name, rate, _)| format!("\"{name}\";q={};w={}", rate.burst, rate.window_seconds()));
-        let standing = list(&|(name, _, passed)| format!("\"{name}\";r={};t={}", passed.left, passed.full_in_seconds()));
+        let policy = list(&|(limit, rate, _)| format!("\"{}\";q={};w={}", limit.as_str(), rate.burst, rate.window_seconds()));
+        let standing =
+            list(&|(limit, _, passed)| format!("\"{}\";r={};t={}", limit.as_str(), passed.left, passed.full_in_seconds()));
         headers.insert(POLICY, policy);
         headers.insert(STANDING, standing);
     }

@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::edge::Origins;
-use crate::layers::{admission, conditional, cors, draining, measured, problems, request_id};
+use crate::layers::{admission, conditional, cors, draining, measured, problems, request_id, traced};
 use crate::openapi;
 use crate::routes::alert_rules::preview;
 use crate::routes::alerts::act;
@@ -91,6 +91,8 @@ fn layered(routes: Router, origins: &Origins, stop: CancellationToken) -> Router
     let layers = ServiceBuilder::new()
         // Outermost, so that everything below logs within the request's span and every answer carries the id.
         .layer(from_fn(request_id::layer))
+        // Below the id, which the span carries; above whatever can refuse a request, so that a refusal is in its trace.
+        .layer(from_fn(traced::layer))
         // Above whatever can refuse a request, so that refusals are counted too.
         .layer(from_fn(measured::layer))
         // Above everything that answers, for the connection is closed behind whatever the answer is.

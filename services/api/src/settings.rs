@@ -8,7 +8,7 @@ use tidemark_runtime::settings::deployment::{
     ADMIN_ADDR, CONTROL_TABLE, DEFINITIONS, SECRET_KEY, SECRET_KEY_PREVIOUS, TABLE, WEBHOOK_ALLOW_CIDRS, WEBHOOK_DENY_CIDRS,
 };
 use tidemark_runtime::settings::{Invalid, Reader, SecretKeys, Setting, Vars, parse};
-use tidemark_runtime::telemetry::RUST_LOG;
+use tidemark_runtime::telemetry::{OTLP_ENDPOINT, RUST_LOG};
 use tidemark_store::Tables;
 use tidemark_webhooks::policy::Networks;
 
@@ -21,7 +21,7 @@ use crate::edge::{CORS_ORIGINS, EdgeSettings, Origins};
 pub const API_ADDR: Setting = Setting::with_default("TIDEMARK_API_ADDR", "0.0.0.0:8080", "where the API listens");
 
 /// All of them, as `--help` lists them.
-pub const ALL: [Setting; 15] = [
+pub const ALL: [Setting; 16] = [
     DEFINITIONS,
     TABLE,
     CONTROL_TABLE,
@@ -37,6 +37,7 @@ pub const ALL: [Setting; 15] = [
     OIDC[2],
     OIDC[3],
     RUST_LOG,
+    OTLP_ENDPOINT,
 ];
 
 /// The settings of one API.

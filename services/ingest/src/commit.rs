@@ -52,6 +52,22 @@ pub enum Outcome {
     DecisionsStale,
 }
 
+impl Outcome {
+    /// As traces have it.
+    pub(crate) fn as_str(&self) -> &'static str {
+        match self {
+            Self::Decided(Verdict::Committed) => "committed",
+            Self::Decided(Verdict::NotCommitted) => "not_committed",
+            Self::Decided(Verdict::LeaseLost) => "lease_lost",
+            Self::Decided(Verdict::DefinitionsBehind(_)) => "definitions_behind",
+            Self::Decided(Verdict::Moved(_)) => "position_moved",
+            Self::TooLarge => "too_large",
+            Self::Invalid => "invalid",
+            Self::DecisionsStale => "decisions_stale",
+        }
+    }
+}
+
 /// Commits batches of one process.
 #[derive(Debug, Clone)]
 pub struct Committer {

@@ -21,12 +21,12 @@ mod pace;
 mod room;
 mod slot;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use aws_types::SdkConfig;
 use jiff::{SignedDuration, Timestamp};
 use tidemark_runtime::clock;
+use tidemark_runtime::health::Health;
 use tidemark_store::{Slot, Store};
 use tidemark_streams::Streams;
 use tidemark_webhooks::event::BodyError;
@@ -47,6 +47,7 @@ use self::room::Room;
 use self::slot::SlotTask;
 use crate::commit::chain;
 use crate::settings::Settings;
+use crate::supervisor::{PANIC_PAUSE, STALLED};
 use crate::wake::Wake;
 
 /// Why a piece of work was not done. Whatever it is, the work comes due again at its claim's end.
@@ -87,17 +88,22 @@ pub(crate) struct Dispatcher {
 
 impl Dispatcher {
     /// A dispatcher for those slots that `mine` says; `wake` tells of news in them.
-    pub(crate) fn new(config: &SdkConfig, settings: &Settings, wake: Wake, mine: watch::Receiver<BTreeSet<Slot>>) -> Self {
+    pub(crate) fn new(
+        store: &Store,
+        streams: &Streams,
+        settings: &Settings,
+        wake: Wake,
+        mine: watch::Receiver<BTreeSet<Slot>>,
+    ) -> Self {
         let webhooks = &settings.webhooks;
-        let store = Store::new(config, settings.tables.clone());
         let policy = UrlPolicy::new(webhooks.allow.clone(), webhooks.deny.clone());
         let sender = Sender::new(policy, Arc::new(SystemResolver::new()), env!("CARGO_PKG_VERSION"));
         let dispatch = Dispatch {
-            streams: Streams::new(config, settings.tables.control.clone()),
+            streams: streams.clone(),
             sender: sender.with_timeouts(webhooks.pace.timeouts),
             keys: SealingKeys::new(&webhooks.keys.current, webhooks.keys.previous.as_ref()),
             endpoints: Endpoints::new(store.clone()),
-            store,
+            store: store.clone(),
             room: Room::default(),
             our_side: OurSide::default(),
             wake,
@@ -110,13 +116,11 @@ impl Dispatcher {
     }
 
     /// Dispatches until asked to stop; then it begins nothing more and waits for what is under way, which takes 20 seconds at most.
-    pub(crate) async fn run(mut self, stop: CancellationToken) {
-        let mut bells: BTreeMap<Slot, Arc<Notify>> = BTreeMap::new();
-        let mut slots = JoinSet::new();
-        for slot in Slot::all() {
-            let bell = Arc::new(Notify::new());
-            slots.spawn(SlotTask::new(slot, self.dispatch.clone(), self.mine.clone(), bell.clone()).run());
-            bells.insert(slot, bell);
+    pub(crate) async fn run(mut self, health: Health, stop: CancellationToken) {
+        let bells: BTreeMap<Slot, Arc<Notify>> = Slot::all().map(|slot| (slot, Arc::default())).collect();
+        let (mut slots, mut slot_of) = (JoinSet::new(), HashMap::new());
+        for (slot, bell) in &bells {
+            slot_of.insert(slots.spawn(self.task(*slot, bell, &health)).id(), *slot);
         }
         loop {
             tokio::select! {
@@ -126,16 +130,30 @@ impl Dispatcher {
                 // A supervisor that is gone says nothing more; the stop follows.
                 Ok(()) = self.mine.changed() => bells.values().for_each(|bell| bell.notify_one()),
                 told = self.dispatch.wake.changed() => told.iter().for_each(|slot| bells[slot].notify_one()),
-                Some(ended) = slots.join_next() => {
+                Some(ended) = slots.join_next_with_id() => {
                     // Only a panic ends one before the stop. Its slot begins anew, knowing nothing.
                     let Err(panicked) = ended else { continue };
-                    tracing::error!(error = %chain(&panicked), "looking at a slot panicked; the dispatcher begins anew");
+                    tracing::error!(error = %chain(&panicked), "looking at a slot panicked; it begins anew");
                     self.dispatch.instruments.panicked();
+                    let slot = slot_of.remove(&panicked.id()).expect("every task is a slot's");
+                    let task = self.task(slot, &bells[&slot], &health);
+                    let again = slots.spawn(async move {
+                        tokio::time::sleep(PANIC_PAUSE).await;
+                        task.await;
+                    });
+                    slot_of.insert(again.id(), slot);
                 }
             }
         }
         self.dispatch.stop.cancel();
         while slots.join_next().await.is_some() {}
+    }
+
+    /// A slot's work, watched.
+    fn task(&self, slot: Slot, bell: &Arc<Notify>, health: &Health) -> impl Future<Output = ()> + Send + use<> {
+        let progress = health.watch("slot", STALLED);
+        let task = SlotTask::new(slot, self.dispatch.clone(), self.mine.clone(), bell.clone());
+        progress.clone().around(task.run(progress))
     }
 }
 

@@ -31,6 +31,7 @@ use std::sync::Arc;
 use aws_types::SdkConfig;
 use tidemark_domain::definition::{KeySchema, Source};
 use tidemark_domain::{Definitions, Running, SourceName};
+use tidemark_runtime::aws::calls;
 use tidemark_runtime::clock;
 use tidemark_runtime::health::Health;
 use tidemark_store::{AdoptError, RunningDefinitions, Store};
@@ -106,13 +107,14 @@ impl Ingest {
     /// # Errors
     /// When something that the worker needs is missing or contradicts what runs.
     pub async fn start(aws: &SdkConfig, settings: &Settings, file: &Definitions) -> Result<Self, Error> {
-        let store = Store::new(aws, settings.tables.clone());
-        let streams = Streams::new(aws, settings.tables.control.clone());
+        let calls = calls::interceptor();
+        let store = Store::new(aws, settings.tables.clone()).with_interceptor(calls.clone());
+        let streams = Streams::new(aws, settings.tables.control.clone()).with_interceptor(calls);
         let Joined { running, sources, worker } = join(&store, &streams, settings, file).await?;
         tracing::info!(worker = %worker.id(), definitions = running.version, "worker started");
         let (instruments, pause_switch) = (Instruments::default(), PauseSwitch::default());
         let (wake, slots) = (Wake::default(), watch::Sender::new(BTreeSet::new()));
-        let dispatcher = Dispatcher::new(aws, settings, wake.clone(), slots.subscribe());
+        let dispatcher = Dispatcher::new(&store, &streams, settings, wake.clone(), slots.subscribe());
         let committer = Committer::new(store.clone(), streams.clone(), instruments.clone());
         let (pool, pool_task) = Pool::new(store.clone(), committer);
         let shared = Shared {
@@ -139,8 +141,8 @@ impl Ingest {
         let mut tasks = JoinSet::new();
         tasks.spawn(self.pool_task.run());
         let mut dispatching = JoinSet::new();
-        dispatching.spawn(self.dispatcher.run(stop.clone()));
-        Box::pin(self.supervisor.run(health, stop)).await;
+        dispatching.spawn(self.dispatcher.run(health.clone(), stop.clone()));
+        self.supervisor.run(health, stop).await;
         // It was asked to stop together with the shards, and has less time than they have.
         while dispatching.join_next().await.is_some() {}
         // Nobody commits any more, so there is nothing left for it to do.

@@ -8,6 +8,7 @@ use tidemark_runtime::settings::deployment::{
     self, ADMIN_ADDR, CONTROL_TABLE, DEFINITIONS, SECRET_KEY, SECRET_KEY_PREVIOUS, TABLE, WEBHOOK_ALLOW_CIDRS, WEBHOOK_DENY_CIDRS,
 };
 use tidemark_runtime::settings::{Invalid, Reader, SecretKeys, Setting, Vars, parse};
+use tidemark_runtime::telemetry::{OTLP_ENDPOINT, RUST_LOG};
 use tidemark_store::Tables;
 use tidemark_streams::Start;
 use tidemark_webhooks::policy::Networks;
@@ -35,7 +36,7 @@ pub(crate) const ALERT_MAX_AGE: Setting = Setting::with_default(
 );
 
 /// All of them, as `--help` lists them.
-pub const ALL: [Setting; 13] = [
+pub const ALL: [Setting; 15] = [
     DEFINITIONS,
     TABLE,
     CONTROL_TABLE,
@@ -49,6 +50,8 @@ pub const ALL: [Setting; 13] = [
     SECRET_KEY_PREVIOUS,
     WEBHOOK_ALLOW_CIDRS,
     WEBHOOK_DENY_CIDRS,
+    RUST_LOG,
+    OTLP_ENDPOINT,
 ];
 
 /// The settings of one worker.

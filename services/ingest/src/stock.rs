@@ -57,6 +57,8 @@ pub struct Writing<'a> {
     pub now: Timestamp,
     /// Events that are older are held until the stream has caught up.
     pub alert_max_age: SignedDuration,
+    /// The commit that writes them, as a W3C `traceparent`, where it is recorded.
+    pub traceparent: Option<&'a str>,
 }
 
 impl Stock {
@@ -127,6 +129,6 @@ impl Writing<'_> {
         let due_at = if is_old { self.now + HELD_FOR_MIN } else { self.now };
         let event_type = EventType::from(event.kind).as_str();
         let write = EventWrite::of_alert(event, event_type, &payload::body(event)?, fastrand::u128(..));
-        Ok(EventWrite { due_at, hold, ..write })
+        Ok(EventWrite { due_at, hold, traceparent: self.traceparent.map(str::to_owned), ..write })
     }
 }

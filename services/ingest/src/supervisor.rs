@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tidemark_domain::SourceName;
 use tidemark_runtime::clock;
-use tidemark_runtime::health::Health;
+use tidemark_runtime::health::{Health, Progress};
 use tidemark_store::{SLOTS, Slot};
 use tidemark_streams::{HeldShard, ShardCounts, Worker};
 use tokio::sync::watch;
@@ -22,14 +22,16 @@ use crate::shard::{Ended, ShardTask, Shared};
 const TICK: Duration = Duration::from_millis(100);
 /// How often the running definitions are read again.
 const RELOAD: Duration = Duration::from_secs(5);
-/// The worker counts as stuck when it could not finish a look for this long.
-const STALLED: Duration = Duration::from_secs(60);
+/// The process counts as stuck when its look at the streams, or at a slot, did not go on for so long: in that time no call to DynamoDB
+/// has come to its end, and each does within 15 s.
+pub(crate) const STALLED: Duration = Duration::from_secs(60);
 /// How long shards have to commit and be released once the process is asked to stop.
 const DRAIN: Duration = Duration::from_secs(25);
 /// How long leaving may take after that.
 const LEAVE: Duration = Duration::from_secs(2);
-/// Wait before a shard whose pipeline panicked is read again, so that a panic that repeats does not fill the log.
-const PANIC_PAUSE: Duration = Duration::from_secs(1);
+/// Wait before a shard whose pipeline panicked is read again, or a slot is looked at again, so that a panic that repeats does not fill
+/// the log.
+pub(crate) const PANIC_PAUSE: Duration = Duration::from_secs(1);
 
 /// A worker at work.
 #[derive(Debug)]
@@ -55,12 +57,18 @@ pub(crate) struct Pipeline {
 
 impl Supervisor {
     /// Works until asked to stop, then commits what is folded, releases every shard and leaves.
-    pub(crate) async fn run(mut self, health: Health, stop: CancellationToken) {
+    pub(crate) async fn run(self, health: Health, stop: CancellationToken) {
         let progress = health.watch("worker", STALLED);
+        Box::pin(progress.clone().around(self.work(health, progress, stop))).await;
+    }
+
+    async fn work(mut self, health: Health, progress: Progress, stop: CancellationToken) {
         let mut ticks = tokio::time::interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut reload_due = Instant::now() + RELOAD;
         loop {
+            // An outage is not mended by restarting: only a look that does not return counts as stuck.
+            progress.touch();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
@@ -73,11 +81,9 @@ impl Supervisor {
                     }
                 }
                 _ = ticks.tick() => {
-                    // An outage is not mended by restarting: only a look that does not return counts as stuck.
                     if self.tick(&stop).await {
                         health.ready();
                     }
-                    progress.touch();
                     if Instant::now() >= reload_due {
                         reload_due = Instant::now() + RELOAD;
                         if let Err(error) = self.shared.definitions.reload().await {

@@ -9,7 +9,7 @@ use tidemark_runtime::clock;
 use tidemark_runtime::health::Health;
 use tidemark_streams::Start;
 use tidemark_tests::deployment::{DEADLINE, settings, tables};
-use tidemark_tests::{Client, Deployment, wait_until};
+use tidemark_tests::{Client, Deployment, Workload, wait_until};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
@@ -125,7 +125,7 @@ async fn a_start_at_now_leaves_history_out_and_says_so() {
     let second = clock::now().as_second();
     wait_until("the next second", DEADLINE, async || clock::now().as_second() > second).await;
     let begins = tidemark_ingest::Settings { start: Start::Now, ..settings() };
-    let ingest = Ingest::start(&deployment.world.config(), &begins, &deployment.definitions).await.unwrap();
+    let ingest = Ingest::start(&deployment.world.config_of(Workload::Ingest), &begins, &deployment.definitions).await.unwrap();
     let (health, stop, mut tasks) = (Health::starting(), CancellationToken::new(), JoinSet::new());
     tasks.spawn(ingest.run(health.clone(), stop.clone()));
     health.until_ready().await;
@@ -169,7 +169,7 @@ async fn what_was_defined_later_is_not_exact_and_the_rest_is() {
         );
     let next = Definitions::parse(&next).unwrap_or_else(|invalid| panic!("{invalid}"));
     shop.ingest.stop().await;
-    let ingest = shop.deployment.start_ingest_with(&shop.deployment.world.config(), &next).await;
+    let ingest = shop.deployment.start_ingest_with(&shop.deployment.world.config_of(Workload::Ingest), &next).await;
     let mut order = Order::new("acme", "o2").of("tea", "1", "1", "EUR").image();
     order["weight"] = json!({ "N": "0.25" });
     order["channel"] = json!({ "S": "web" });

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use tidemark_api::Settings;
 use tidemark_runtime::clock;
 use tidemark_tests::client::settings;
-use tidemark_tests::{Answer, Deployment, RunningApi};
+use tidemark_tests::{Answer, Deployment, RunningApi, Workload};
 use tokio::time::Instant;
 
 use super::SHOP;
@@ -34,7 +34,7 @@ impl Realm {
         }
         issuer.publish(signers);
         let settings = Settings { oidc: Some(issuer.settings()), ..settings() };
-        let api = RunningApi::start_as(&deployment.world.config(), &settings, &deployment.definitions).await;
+        let api = RunningApi::start_as(&deployment.world.config_of(Workload::Api), &settings, &deployment.definitions).await;
         Self { deployment, issuer, api }
     }
 

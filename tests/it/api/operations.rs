@@ -49,9 +49,7 @@ pub(super) async fn all(client: &Client) -> Vec<Operation> {
 
 fn body(document: &Value, operation: &Value) -> Option<Value> {
     let content = operation["requestBody"]["content"].get("application/json")?;
-    let mut schemas = vec![&content["schema"]];
-    schemas.extend(content["schema"]["oneOf"].as_array().into_iter().flatten());
-    let reference = schemas.iter().find_map(|schema| schema["$ref"].as_str()).expect("a named schema");
+    let reference = content["schema"]["$ref"].as_str().expect("a named schema");
     document.pointer(reference.trim_start_matches('#')).map(|schema| schema["example"].clone())
 }
 

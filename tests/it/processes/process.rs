@@ -8,7 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 use tempfile::TempDir;
 use tidemark_tests::deployment::DEADLINE;
-use tidemark_tests::{World, wait_until};
+use tidemark_tests::{Workload, World, wait_until};
 use tokio::process::{Child, Command};
 
 /// Every call that a workload makes: the lottery of faults draws among these.
@@ -58,6 +58,11 @@ impl Process {
         command.stdout(output("stdout")).stderr(output("stderr"));
         command.env_clear().env("HOME", folder.path()).env("AWS_EC2_METADATA_DISABLED", "true");
         command.envs(variables.iter().map(|(name, value)| (name, value.as_ref())));
+        // It may do what the policy of its workload allows.
+        let key = variables.iter().find(|(name, _)| *name == "AWS_ACCESS_KEY_ID").and_then(|(_, key)| key.as_ref().to_str());
+        if let (Some(workload), Some(key)) = (Workload::of_command(name, arguments), key) {
+            command.env("AWS_ACCESS_KEY_ID", workload.access_key(key));
+        }
         let child = command.spawn().unwrap();
         Self { name: format!("{name} {}", arguments.join(" ")), child, folder }
     }

@@ -73,7 +73,7 @@ impl Batches {
 }
 
 fn writes(fold: &Fold, now: Timestamp) -> Writes {
-    fold.writes(|_| 0, &Writing { stream: STREAM, now, alert_max_age: MAX_AGE }).unwrap()
+    fold.writes(|_| 0, &Writing { stream: STREAM, now, alert_max_age: MAX_AGE, traceparent: None }).unwrap()
 }
 
 /// That an item is this from now on.

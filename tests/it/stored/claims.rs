@@ -71,6 +71,7 @@ async fn a_sweep_meets_events_first_and_skips_from_endpoint_to_endpoint() {
             at: at(0),
             due_at: at(number),
             hold: None,
+            traceparent: None,
         };
         shelf.send(Decisions { events: vec![event], ..Decisions::default() }).await.unwrap();
         if number < 2 {

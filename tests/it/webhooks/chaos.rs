@@ -14,7 +14,7 @@ use tidemark_runtime::clock;
 use tidemark_runtime::settings::Vars;
 use tidemark_store::{DeliveryState, EventKey, EventState};
 use tidemark_tests::deployment::{DEADLINE, LEASE_TTL, SECRET_KEY};
-use tidemark_tests::{Deployment, Reaction, Received, wait_until};
+use tidemark_tests::{Deployment, Reaction, Received, Workload, wait_until};
 use tidemark_webhooks::event::EventType;
 use tokio::process::{Child, Command};
 use tokio::time::Instant;
@@ -49,7 +49,7 @@ impl Worker {
         std::fs::write(&definitions, DEFINITIONS).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_hasty-ingest"));
         command.env_clear().env("HOME", folder.path()).env("AWS_EC2_METADATA_DISABLED", "true");
-        command.envs(scene.deployment.world.variables()).env("TIDEMARK_DEFINITIONS", definitions);
+        command.envs(scene.deployment.world.variables_of(Workload::Ingest)).env("TIDEMARK_DEFINITIONS", definitions);
         command.env("TIDEMARK_ADMIN_ADDR", "127.0.0.1:0").env("TIDEMARK_WORKER_ID", "chaos").env(SECRET_KEY.0, SECRET_KEY.1);
         command.env("TIDEMARK_LEASE_TTL_MS", LEASE_TTL.as_millis().to_string()).env("TIDEMARK_FLUSH_INTERVAL_MS", "50");
         command.env("TIDEMARK_WEBHOOK_ALLOW_CIDRS", "127.0.0.0/8");

@@ -1,4 +1,4 @@
-//! The proxy itself: takes a call, asks the script, and forwards, refuses or drops it.
+//! The proxy itself: takes a call, asks the judge and the script, and forwards, refuses or drops it.
 
 use std::sync::Arc;
 
@@ -6,7 +6,7 @@ use anyhow::Context;
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, TRANSFER_ENCODING};
+use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use hyper::http::uri::{Authority, Scheme};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
@@ -19,7 +19,9 @@ use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
-use super::fault::{Fault, Script};
+use super::Front;
+use super::fault::Fault;
+use super::judge::Workload;
 use crate::stream_front::StreamFront;
 
 type Answer = Response<Full<Bytes>>;
@@ -41,16 +43,16 @@ pub(super) struct Upstream {
 struct Dropped;
 
 /// Serves connections until the task is ended.
-pub(super) async fn serve(listener: TcpListener, upstream: Upstream, script: Arc<Script>) {
+pub(super) async fn serve(listener: TcpListener, upstream: Upstream, front: Front) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
             Some(_) = connections.join_next() => {}
             accepted = listener.accept() => {
                 let (stream, _) = accepted.expect("a test has file descriptors to spare");
-                let (upstream, script) = (upstream.clone(), Arc::clone(&script));
+                let (upstream, front) = (upstream.clone(), front.clone());
                 connections.spawn(async move {
-                    let service = service_fn(|request| relay(request, &upstream, &script));
+                    let service = service_fn(|request| relay(request, &upstream, &front));
                     // An error here is a client that hung up, or a connection dropped on purpose.
                     http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
                 });
@@ -59,11 +61,16 @@ pub(super) async fn serve(listener: TcpListener, upstream: Upstream, script: Arc
     }
 }
 
-async fn relay(request: Request<Incoming>, upstream: &Upstream, script: &Script) -> Result<Answer, Dropped> {
-    let (parts, body) = request.into_parts();
+async fn relay(request: Request<Incoming>, upstream: &Upstream, front: &Front) -> Result<Answer, Dropped> {
+    let (mut parts, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Dropped)?.to_bytes();
     let json = serde_json::from_slice(&body).unwrap_or(Value::Null);
-    let fault = script.decide(call_of(&parts.headers), &json);
+    let fault = front.script.decide(call_of(&parts.headers), &json);
+    if let Some(workload) = identify(&mut parts.headers)
+        && let Err(refusal) = front.judge.judge(workload, call_of(&parts.headers), &json)
+    {
+        return Ok(answer_with(StatusCode::BAD_REQUEST, &refusal.answer()));
+    }
     let request = Request::from_parts(parts, Full::new(body));
     match fault {
         None => Ok(upstream.forward(request, None).await),
@@ -93,6 +100,17 @@ async fn relay(request: Request<Incoming>, upstream: &Upstream, script: &Script)
 /// The call's name: what follows the service and its version in `DynamoDB_20120810.PutItem`.
 fn call_of(headers: &HeaderMap) -> &str {
     target_of(headers).rsplit('.').next().unwrap_or_default()
+}
+
+/// The workload that signed a call. The emulator gets to see the world's own access key, for DynamoDB Local has a database for each.
+fn identify(headers: &mut HeaderMap) -> Option<Workload> {
+    let signed = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (start, rest) = signed.split_once("Credential=")?;
+    let (key, scope) = rest.split_once('/')?;
+    let (workload, key) = Workload::of_access_key(key)?;
+    let signed = format!("{start}Credential={key}/{scope}");
+    headers.insert(AUTHORIZATION, HeaderValue::from_str(&signed).expect("it was a header before"));
+    Some(workload)
 }
 
 fn target_of(headers: &HeaderMap) -> &str {

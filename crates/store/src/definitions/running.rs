@@ -16,7 +16,7 @@ pub struct RunningDefinitions {
 }
 
 impl RunningDefinitions {
-    /// Begins with what was adopted.
+    /// Begins with what runs, or is to.
     pub fn new(store: Store, running: Running) -> Self {
         Self { store, newest: watch::Sender::new(Arc::new(running)) }
     }

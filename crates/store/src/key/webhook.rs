@@ -32,6 +32,11 @@ pub(crate) fn endpoints(tenant: &TenantId) -> String {
     format!("T#{tenant}#WH")
 }
 
+/// Whose endpoints a partition holds; `None` for any other partition.
+pub(crate) fn tenant_of_endpoints(pk: &str) -> Option<&str> {
+    pk.strip_prefix("T#")?.strip_suffix("#WH")
+}
+
 pub(crate) fn endpoint(tenant: &TenantId, id: &EndpointId) -> Key {
     Key::new(endpoints(tenant), id.as_str())
 }

@@ -12,6 +12,7 @@ use tower::load_shed::error::Overloaded;
 use tower::timeout::error::Elapsed;
 
 use super::request_id::RequestId;
+use crate::instruments::{self, Shed};
 use crate::problem::{ApiError, Problem, Unavailable};
 
 /// Gives an error status without a problem its problem, and every problem its body.
@@ -48,8 +49,10 @@ fn of_framework(status: StatusCode) -> Option<Problem> {
 /// The refusal behind an error of the load-shedding or timing layer.
 pub(crate) async fn of_layer(error: BoxError) -> ApiError {
     if error.is::<Overloaded>() {
+        instruments::shed(Shed::Overloaded);
         ApiError::Unavailable(Unavailable::Overloaded)
     } else if error.is::<Elapsed>() {
+        instruments::shed(Shed::Timeout);
         ApiError::Unavailable(Unavailable::Timeout)
     } else {
         ApiError::Internal(error)

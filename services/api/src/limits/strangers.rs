@@ -13,6 +13,7 @@ use tokio::time::Instant;
 
 use super::bucket::{Bucket, Rate};
 use super::locked;
+use crate::instruments::{self, Limit};
 use crate::problem::ApiError;
 
 /// Look-ups of unknown keys that fail, by all clients together.
@@ -69,7 +70,10 @@ impl Strangers {
         }
         let [passed] = Bucket::take_together([(&mut state.look_ups, LOOK_UPS)], now);
         match passed.wait {
-            Some(wait) => Err(ApiError::RateLimited(wait)),
+            Some(wait) => {
+                instruments::limited(Limit::Stranger);
+                Err(ApiError::RateLimited(wait))
+            }
             None => Ok(Knock { strangers: self, hash, paid: true }),
         }
     }

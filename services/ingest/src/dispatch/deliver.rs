@@ -10,15 +10,21 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use tidemark_domain::TenantId;
+use tidemark_domain::{EventId, TenantId};
 use tidemark_runtime::clock;
-use tidemark_store::{ATTEMPTS_MAX, Attempt, Claimed, Delivery, Due, Endpoint, EndpointEffect, Event, Finish, Next, Trigger};
+use tidemark_runtime::telemetry::trace;
+use tidemark_store::{
+    ATTEMPTS_MAX, Attempt, Claimed, Delivery, Due, Endpoint, EndpointEffect, Event, EventKey, Finish, Next, Trigger,
+};
 use tidemark_webhooks::headers::CustomHeaders;
 use tidemark_webhooks::schedule;
 use tidemark_webhooks::seal::{Owner, Sealed, SealingKeys};
 use tidemark_webhooks::secret::Secret;
 use tidemark_webhooks::send::{self, Outcome, Request};
 use tidemark_webhooks::sign::Secrets;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
+use url::Url;
 
 use super::health::Judged;
 use super::room::Permit;
@@ -59,7 +65,9 @@ impl Dispatch {
         let Some(event) = self.store.event(&delivery.tenant, &delivery.value.event).await? else {
             return self.settle_untried(&delivery, Next::Cancelled).await;
         };
+        let changed_at = matches!(event.key, EventKey::Alert { .. }).then_some(event.at);
         let begun = clock::now();
+        let (event_id, traceparent) = (event.id.clone(), event.traceparent.clone());
         let request = match request(&self.keys, &delivery, &endpoint, event, begun) {
             Ok(request) => request,
             Err(error) => {
@@ -68,9 +76,15 @@ impl Dispatch {
                 return self.put_off_ours(&mut delivery).await;
             }
         };
-        let sent = self.sender.send(&request).await;
+        let span = span(&request, &event_id, traceparent.as_deref());
+        let sent = self.sender.send(&request).instrument(span.clone()).await;
+        tell(&span, &sent);
         permit.went(&sent);
         self.instruments.attempted(&sent, delivery.value.trigger);
+        // What is sent again when somebody asks for it is no news.
+        if let (Outcome::Delivered, Trigger::Scheduled, Some(at)) = (sent.outcome, delivery.value.trigger, changed_at) {
+            self.instruments.alert_told(&delivery.value.event_type, clock::now().duration_since(at).unsigned_abs());
+        }
         self.our_side.saw(&sent);
         if sent.outcome.is_ours() {
             return self.put_off_ours(&mut delivery).await;
@@ -148,6 +162,35 @@ impl OurSide {
                 tracing::info!("webhooks can be sent again");
             }
         }
+    }
+}
+
+/// The span of an attempt. It is a trace of its own, linked to the commit that wrote the event: an attempt may come days later, and a
+/// commit has many. The endpoint hears nothing of either.
+fn span(request: &Request, event: &EventId, traceparent: Option<&str>) -> Span {
+    let span = tracing::info_span!(
+        "webhook attempt",
+        otel.kind = "client",
+        otel.status_code = Empty,
+        error.type = Empty,
+        server.address = Url::parse(&request.url).ok().and_then(|url| url.host_str().map(str::to_owned)),
+        http.request.method = "POST",
+        http.response.status_code = Empty,
+        tidemark.webhook.id = event.as_str(),
+        tidemark.webhook.attempt = request.attempt,
+    );
+    if let Some(traceparent) = traceparent {
+        trace::link(&span, traceparent);
+    }
+    span
+}
+
+/// Notes in its span how an attempt went.
+fn tell(span: &Span, sent: &send::Attempt) {
+    span.record("http.response.status_code", sent.status);
+    if sent.outcome != Outcome::Delivered {
+        span.record("otel.status_code", "ERROR");
+        span.record("error.type", sent.outcome.as_str());
     }
 }
 

@@ -79,6 +79,8 @@ fn disabled_event(tenant: &Tenant, endpoint: &EndpointId, reason: DisabledReason
         at: now,
         due_at: now,
         hold: None,
+        // The attempt that was one too many is of no trace any more: its exchange is over.
+        traceparent: None,
     })
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tidemark_runtime::clock;
+use tidemark_runtime::health::Progress;
 use tidemark_store::{Due, DuePlace, Slot, Work};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::{self, JoinError, JoinSet};
@@ -60,9 +61,11 @@ impl SlotTask {
         Self { slot, dispatch, mine, bell, events, jobs, tasks, under_way, looked_at: now, look_due: now, is_full: false }
     }
 
-    pub(super) async fn run(mut self) {
+    pub(super) async fn run(mut self, progress: Progress) {
         let stop = self.dispatch.stop.clone();
         loop {
+            // A look is due every half second at least.
+            progress.touch();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,

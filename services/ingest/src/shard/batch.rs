@@ -2,10 +2,13 @@
 
 use jiff::Timestamp;
 use tidemark_domain::Running;
+use tidemark_runtime::telemetry::trace;
 use tidemark_store::{EventWrite, Provenance, RulesLane, Slot, Writes};
 use tidemark_streams::{Advance, Position, Record, Verdict};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::field::Empty;
+use tracing::{Instrument, Span};
 
 use super::{Ended, Halt, IDLE_ADVANCE, IDLE_RECORDS_MAX, Next, ShardTask, Shared};
 use crate::commit::{self, Backoff, FullRows, Outcome};
@@ -29,12 +32,36 @@ impl ShardTask {
             // Released shards are taken over at once; what is still committed before that is fenced like everything else.
             () = stop.cancelled() => {}
         }
+        let span = tracing::info_span!(
+            "process",
+            otel.name = format!("process {}", self.source),
+            otel.kind = "consumer",
+            otel.status_code = Empty,
+            error.type = Empty,
+            messaging.system = "aws.dynamodb_streams",
+            messaging.operation.name = "process",
+            messaging.operation.type = "process",
+            messaging.destination.name = self.source.as_str(),
+            messaging.batch.message_count = Empty,
+            tidemark.shard = self.held.shard.as_str(),
+        );
+        let next = self.process(pending, stop).instrument(span.clone()).await;
+        if next.is_err() {
+            span.record("otel.status_code", "ERROR");
+            span.record("error.type", "commit_failed");
+        }
+        next
+    }
+
+    /// The same, within the span of the batch.
+    async fn process(&mut self, pending: &mut Pending, stop: &CancellationToken) -> Result<Next, commit::Error> {
         let running = self.shared.definitions.current();
         if running.version < self.held.defs {
             return self.reload(self.held.defs).await;
         }
         let now = tidemark_runtime::clock::now();
         let fold = self.fold(pending, &running, now).await?;
+        Span::current().record("messaging.batch.message_count", fold.records());
         let is_all = fold.records() == pending.len();
         let ends = is_all && pending.closed;
         let may_wait = is_all && !ends && !stop.is_cancelled() && pending.len() < IDLE_RECORDS_MAX;
@@ -53,14 +80,19 @@ impl ShardTask {
             self.shared.streams.link_children(&self.arn, &self.held).await?;
         }
         let lane = |metric: &_| running.metrics.get(metric).map_or(0, |metric| self.lane(metric.lanes_written(now)));
-        let writing = Writing { stream: self.arn.as_str(), now, alert_max_age: self.shared.alert_max_age };
+        // Made before what it writes: events carry its name.
+        let committing = tracing::info_span!("commit", otel.kind = "internal", tidemark.rows = Empty, tidemark.outcome = Empty);
+        let (stream, traceparent) = (self.arn.as_str(), trace::traceparent_of(&committing));
+        let writing = Writing { stream, now, alert_max_age: self.shared.alert_max_age, traceparent: traceparent.as_deref() };
         let writes = if self.is_diverting { fold.diverted(lane, &writing)? } else { fold.writes(lane, &writing)? };
         self.shared.values.remember(&running, writes.rows.iter().map(|row| &row.key)).await?;
         let advance = self.held.advance(&to, running.version);
         let from = self.provenance(last, now);
         let full = if fold.records() > 1 { FullRows::Split } else { FullRows::Divert };
         let (rows, started, announced) = (writes.rows.len(), Instant::now(), Announced::of(&writes));
-        let outcome = self.shared.pool.commit(&advance, writes, &from, full).await?;
+        committing.record("tidemark.rows", rows);
+        let outcome = self.shared.pool.commit(&advance, writes, &from, full).instrument(committing.clone()).await?;
+        committing.record("tidemark.outcome", outcome.as_str());
         if outcome == Outcome::Decided(Verdict::Committed) {
             self.shared.instruments.committed(started.elapsed(), rows, fold.records(), fold.quarantined());
             announced.tell(&self.shared);

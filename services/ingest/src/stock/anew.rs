@@ -35,6 +35,6 @@ impl Stock {
 impl Writing<'static> {
     /// Of what happens now: none of it is old.
     pub(crate) fn of_now(now: Timestamp) -> Self {
-        Self { stream: "", now, alert_max_age: SignedDuration::MAX }
+        Self { stream: "", now, alert_max_age: SignedDuration::MAX, traceparent: None }
     }
 }

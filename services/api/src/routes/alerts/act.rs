@@ -5,6 +5,7 @@ use axum::extract::{Path, State};
 use jiff::Timestamp;
 use tidemark_domain::alert::{self, Act, Note};
 use tidemark_domain::{AlertEvent, AlertId, Level};
+use tidemark_runtime::telemetry::trace;
 use tidemark_store::{ActError, AlertRecord, Change, EventWrite};
 use tidemark_webhooks::event::{BodyError, EventType};
 use tidemark_webhooks::payload;
@@ -20,6 +21,7 @@ use crate::state::ApiState;
 
 /// What somebody says about what they do.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = AlertNote, example = json!({"note": "Ordered more, due on Tuesday."}))]
 #[expect(dead_code, reason = "documents what is read field by field")]
 pub(crate) struct Remark {
@@ -29,6 +31,7 @@ pub(crate) struct Remark {
 
 /// How long an alert is to be mute, and why.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = AlertMute, example = json!({"until": "2036-04-01T06:00:00Z", "note": "Stocktaking."}))]
 #[expect(dead_code, reason = "documents what is read field by field")]
 pub(crate) struct Mute {
@@ -173,5 +176,6 @@ fn decide(act: &Act, record: &AlertRecord, level: Option<&Level>, now: Timestamp
 /// An event as it is stored for the dispatcher, due at once.
 fn announcement(event: &AlertEvent) -> Result<EventWrite, BodyError> {
     let event_type = EventType::from(event.kind).as_str();
-    Ok(EventWrite::of_alert(event, event_type, &payload::body(event)?, rand::random()))
+    let write = EventWrite::of_alert(event, event_type, &payload::body(event)?, rand::random());
+    Ok(EventWrite { traceparent: trace::traceparent(), ..write })
 }

@@ -82,6 +82,7 @@ fn event(event_type: EventType, sequence: u32) -> Event {
         body: Vec::new(),
         at: now(),
         state: EventState::Pending,
+        traceparent: None,
     }
 }
 

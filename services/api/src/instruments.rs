@@ -1,0 +1,74 @@
+//! Counts refusals by their reasons; durations and statuses are `layers/measured.rs`'s. Attributes are bounded: never a tenant, a key or
+//! what a client sent.
+
+use std::sync::LazyLock;
+
+use opentelemetry::KeyValue;
+use opentelemetry::metrics::{Counter, Meter};
+
+/// What a request was refused for with 429.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Limit {
+    /// Its key asks too often.
+    Key,
+    /// All keys of its tenant together do.
+    Tenant,
+    /// Too many requests of its tenant are under way.
+    AtOnce,
+    /// Too many keys that nobody knows are tried.
+    Stranger,
+}
+
+/// What a request was given up for with 503.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Shed {
+    /// As many are being answered as can be.
+    Overloaded,
+    /// Its time was over.
+    Timeout,
+}
+
+static DECISIONS: LazyLock<Counter<u64>> = LazyLock::new(|| {
+    let description = "Requests that a limit refused, by which: its decision";
+    meter().u64_counter("tidemark.ratelimit.decisions").with_description(description).build()
+});
+static SHED: LazyLock<Counter<u64>> = LazyLock::new(|| {
+    meter().u64_counter("tidemark.load_shed").with_description("Requests given up under load, by reason").build()
+});
+static AUTH_FAILURES: LazyLock<Counter<u64>> = LazyLock::new(|| {
+    let description = "Requests whose credential is not good, or not good enough, by reason";
+    meter().u64_counter("tidemark.auth.failures").with_description(description).build()
+});
+
+fn meter() -> Meter {
+    opentelemetry::global::meter("tidemark-api")
+}
+
+impl Limit {
+    /// Also its name in the headers that tell how it stands.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Tenant => "tenant",
+            Self::AtOnce => "at_once",
+            Self::Stranger => "stranger",
+        }
+    }
+}
+
+pub(crate) fn limited(limit: Limit) {
+    DECISIONS.add(1, &[KeyValue::new("decision", limit.as_str())]);
+}
+
+pub(crate) fn shed(shed: Shed) {
+    let reason = match shed {
+        Shed::Overloaded => "overloaded",
+        Shed::Timeout => "timeout",
+    };
+    SHED.add(1, &[KeyValue::new("reason", reason)]);
+}
+
+/// The reasons are `auth.rs`'s.
+pub(crate) fn auth_failed(reason: &'static str) {
+    AUTH_FAILURES.add(1, &[KeyValue::new("reason", reason)]);
+}
