@@ -31,6 +31,14 @@ check:
 helm-check *arguments:
     tests/helm/check.sh {{ arguments }}
 
+# The images, into target/images, with a table of their sizes: of target/release, or `--binaries DIR`
+images *arguments:
+    deploy/images.sh {{ arguments }}
+
+# What the Helm chart renders, started from the images of debug binaries as Kubernetes would; as root
+pods-check *arguments:
+    tests/pods/check.sh {{ arguments }}
+
 # Clients for TypeScript and Python: generated from the committed document, type-checked, and used against a live service
 clients *document:
     tests/clients/clients.sh {{ document }}
@@ -38,6 +46,10 @@ clients *document:
 # The committed document: lint, and changes that would break clients of the last release
 openapi-check:
     tests/clients/document.sh
+
+# The page for people, /docs, in a headless Chromium
+docs-check:
+    tests/clients/docs.sh
 
 # Requests made up from the committed document, against a live service; FUZZ_EXAMPLES and FUZZ_SEED for longer runs and the same ones
 fuzz:

@@ -25,10 +25,15 @@ if [ $# = 1 ]; then
     # It leaves files where it runs.
     mkdir -p target/clients/fuzzed
     cd target/clients/fuzzed
-    "$FUZZ_PYTHON" "$(dirname "$FUZZ_PYTHON")/schemathesis" --no-color run "$document" --url "$API_URL" \
+    # Whoever asks where the other belongs is refused, which a test over every route and scope holds; more of that shows no more.
+    case "$1" in
+        OPERATOR) paths='^/v1/admin/' ;;
+        *) paths='^/v1/(?!admin/)' ;;
+    esac
+    "$FUZZ_PYTHON" "$(dirname "$FUZZ_PYTHON")/schemathesis" --no-color run "$document" --url "$API_URL" --include-path-regex "$paths" \
         --header "Authorization: Bearer $FUZZ_KEY" --checks "$checks" --max-examples "$examples" --seed "$seed" --rate-limit "$rate" \
         --continue-on-failure --warnings off --report ndjson --report-ndjson-path "$1.ndjson"
-    exec "$FUZZ_PYTHON" "$here/fuzz/figures.py" "$document" "$1.ndjson"
+    exec "$FUZZ_PYTHON" "$here/fuzz/figures.py" "$document" "$paths" "$1.ndjson"
 fi
 
 need_python

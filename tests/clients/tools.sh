@@ -32,8 +32,8 @@ need_node() {
     at_least node "$(node -p process.versions.node)" 20.19
 }
 
-# kept NAME FOLDER: `home` becomes a folder under target/clients with a `venv` of FOLDER's requirements.txt and the `node_modules` of its
-# package.json, whichever it has. It is installed once for these files as they stand.
+# kept NAME FOLDER: `home` becomes a folder under target/clients with a `venv` of FOLDER's requirements.txt (what these bring along pinned
+# by constraints.txt) and the `node_modules` of its package.json, whichever it has. It is installed once for these files as they stand.
 kept() {
     local inputs=("$2"/{requirements.txt,constraints.txt,package.json,package-lock.json}) found=() input
     for input in "${inputs[@]}"; do
@@ -47,9 +47,11 @@ kept() {
     rm -rf "$home.parts"
     mkdir -p "$home.parts"
     if [ -f "$2/requirements.txt" ]; then
+        local constraints=()
+        if [ -f "$2/constraints.txt" ]; then constraints=(--constraint "$2/constraints.txt"); fi
         python3 -m venv "$home.parts/venv"
         "$home.parts/venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-            --requirement "$2/requirements.txt" --constraint "$2/constraints.txt"
+            --requirement "$2/requirements.txt" "${constraints[@]}"
     fi
     if [ -f "$2/package.json" ]; then
         cp "$2"/package{,-lock}.json "$home.parts"

@@ -9,7 +9,7 @@ use serde::Serialize;
 use sha2::Sha256;
 use tidemark_domain::TenantId;
 use tidemark_runtime::settings::SecretKeys;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::params::Params;
 use crate::problem::{Code, ParameterError};
@@ -26,6 +26,19 @@ pub(crate) struct Page {
     /// Give it as `cursor` to get what follows; null at the end.
     #[schema(required)]
     pub next_cursor: Option<String>,
+}
+
+/// Documents what [`PageRequest::take`] takes.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[expect(dead_code, reason = "documents what is read by name")]
+pub(crate) struct PageParameters {
+    /// Entries of a page, 1 to 200; 50 unless given.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<u32>,
+    /// `next_cursor` of the page before, with the same parameters.
+    #[param(min_length = 1)]
+    cursor: Option<String>,
 }
 
 /// The part of a list that is asked for.

@@ -165,6 +165,8 @@ class Comparison:
             was, now = before.get(inner), after.get(inner)
             if isinstance(was, dict) and isinstance(now, dict):
                 self.schemas(where + name, was, now, taken)
+        if taken and after.get("additionalProperties") is False and before.get("additionalProperties") is not False:
+            self.found(where, "no other fields are taken")
         alternatives = [schema.get("oneOf") or schema.get("anyOf") or [] for schema in (before, after)]
         gone, new = len(alternatives[0]) > len(alternatives[1]), len(alternatives[0]) < len(alternatives[1])
         if (gone and taken) or (new and not taken):

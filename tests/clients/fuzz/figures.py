@@ -1,12 +1,15 @@
 """What came of a run of schemathesis, by its NDJSON report: the answers by status, and the operations that never succeeded.
 
-    python figures.py DOCUMENT REPORT
+    python figures.py DOCUMENT PATHS REPORT
+
+PATHS is the regular expression of those that were asked.
 
 Ends with 1 if requests were refused for who sent them rather than for what they were: too often, or with a key that was no more.
 """
 
 import collections
 import json
+import re
 import sys
 
 # So much of the answers may be 401: schemathesis leaves the key out at times.
@@ -24,9 +27,9 @@ def interactions(report):
                 yield (request["method"].lower(), request["path"]), (interaction["response"] or {}).get("status_code", 0)
 
 
-def main(document, report):
+def main(document, asked, report):
     with open(document) as file:
-        paths = json.load(file)["paths"]
+        paths = {path: item for path, item in json.load(file)["paths"].items() if re.search(asked, path)}
     statuses, succeeded = collections.Counter(), set()
     for operation, status in interactions(report):
         statuses[status] += 1

@@ -52,7 +52,7 @@ async function lowRule() {
 }
 
 async function firing() {
-  return wanted(await demo.GET("/v1/alerts", { params: { query: { filter: { state: "firing" } } } })).data;
+  return wanted(await demo.GET("/v1/alerts", { params: { query: { "filter[state]": "firing" } } })).data;
 }
 
 async function alerts() {
@@ -66,7 +66,7 @@ async function alerts() {
   const detail = wanted(await demo.GET("/v1/alerts/{id}", { params: { path } }));
   equal(detail.actions.map((action) => action.action), ["acknowledged"]);
 
-  const levels = wanted(await demo.GET("/v1/inventory", { params: { query: { filter: { status: "low" } } } })).data;
+  const levels = wanted(await demo.GET("/v1/inventory", { params: { query: { "filter[status]": "low" } } })).data;
   equal(levels.map((level) => level.alert_id), [path.id]);
   const item = wanted(await demo.GET("/v1/inventory/{item}", { params: { path: { item: "sku_tea" } } }));
   equal(item.totals.available, "8", "over all locations");

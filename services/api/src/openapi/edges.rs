@@ -1,9 +1,9 @@
-//! What every operation has in common, added to all in one place: limits, conditional reads, idempotent creation. A route that is new
-//! has it by being a route.
+//! What every operation has in common, added to all in one place: limits, conditional reads and changes, idempotent creation, bodies
+//! that may be left out. A route that is new has it by being a route.
 
 use utoipa::openapi::header::{Header, HeaderBuilder};
 use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::{ObjectBuilder, OpenApi, Ref, RefOr, Required, Response, Type};
+use utoipa::openapi::{ObjectBuilder, OpenApi, Ref, RefOr, Required, Response, Schema, Type};
 
 use crate::idempotency::LENGTH_MAX;
 
@@ -16,6 +16,8 @@ pub(crate) fn complete(mut document: OpenApi) -> OpenApi {
         }
         for operation in [&mut path.post, &mut path.put, &mut path.patch, &mut path.delete].into_iter().flatten() {
             limited(operation);
+            preconditioned(operation);
+            omissible(operation);
             if operation.operation_id.as_deref().is_some_and(|id| id.starts_with("create_")) {
                 idempotent(operation);
             }
@@ -56,6 +58,30 @@ fn conditional(operation: &mut Operation) {
     add_response(operation, "304", "NotModified");
     let text = "ETags the client has answers to: if one still holds, it is not sent again.";
     add_parameter(operation, "If-None-Match", text, ObjectBuilder::new().schema_type(Type::String));
+}
+
+/// What can be refused for the version it is at says so, and takes the version.
+fn preconditioned(operation: &mut Operation) {
+    if operation.responses.responses.contains_key("412") {
+        let text = "Do it only if the ETag is still this.";
+        add_parameter(operation, "If-Match", text, ObjectBuilder::new().schema_type(Type::String));
+    }
+}
+
+/// An optional body is left out, which is not the body `null`.
+fn omissible(operation: &mut Operation) {
+    let Some(RefOr::T(body)) = &mut operation.request_body else { return };
+    if body.required.is_some() {
+        return;
+    }
+    body.required = Some(Required::False);
+    for content in body.content.values_mut() {
+        if let RefOr::T(content) = content
+            && let Some(RefOr::T(Schema::OneOf(either))) = &content.schema
+        {
+            content.schema = either.items.iter().find(|schema| matches!(schema, RefOr::Ref(_))).cloned();
+        }
+    }
 }
 
 fn idempotent(operation: &mut Operation) {

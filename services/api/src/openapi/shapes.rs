@@ -22,6 +22,24 @@ impl ToSchema for Quantity {
     }
 }
 
+/// Documents a length of time that a body can name.
+pub(crate) struct Duration;
+
+impl PartialSchema for Duration {
+    fn schema() -> RefOr<Schema> {
+        // OpenAPI's format `duration` has years and months, which are of no one length.
+        let pattern = r"^P(\d+W(\d+D)?|\d+D|(\d+W)?(\d+D)?T(\d+H(\d+M)?(\d+S)?|\d+M(\d+S)?|\d+S))$";
+        let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(pattern));
+        text.description(Some("An ISO 8601 duration of weeks, days of 24 hours, hours, minutes and seconds.")).into()
+    }
+}
+
+impl ToSchema for Duration {
+    fn name() -> Cow<'static, str> {
+        "Duration".into()
+    }
+}
+
 /// How bad it is.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]

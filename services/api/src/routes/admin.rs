@@ -14,7 +14,7 @@ use crate::auth::Operator;
 use crate::body::Body;
 use crate::etag::{self, IfMatch};
 use crate::idempotency::{Attempt, Created, Creation, IdempotencyKey};
-use crate::page::{List, Page, PageRequest};
+use crate::page::{List, Page, PageParameters, PageRequest};
 use crate::params::{NoParameters, Params};
 use crate::problem::{ApiError, Conflict, Conflicting, NotFound, Preconditioned, Unavailable, Unprocessable, WithBody};
 use crate::routes::api_keys::form::{IssuedKeyShape, KeyBody, KeyForm, issue};
@@ -55,10 +55,7 @@ impl AdminTenant {
 #[utoipa::path(
     get, path = "/v1/admin/tenants", operation_id = "list_admin_tenants", tag = "admin",
     security(("api_key" = ["operator"])),
-    params(
-        ("limit" = Option<u32>, Query, description = "Entries of a page, 1 to 200; 50 unless given.", minimum = 1, maximum = 200),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
-    ),
+    params(PageParameters),
     responses((status = 200, description = "A page of tenants, by id.", body = AdminTenantList), ApiError),
 )]
 pub(crate) async fn list_admin_tenants(
@@ -153,10 +150,7 @@ pub(crate) async fn get_admin_tenant(
 #[utoipa::path(
     patch, path = "/v1/admin/tenants/{id}", operation_id = "update_admin_tenant", tag = "admin",
     security(("api_key" = ["operator"])),
-    params(
-        ("id" = String, Path, description = "The tenant's id.", example = "acme"),
-        ("If-Match" = Option<String>, Header, description = "Change it only if its ETag is still this."),
-    ),
+    params(("id" = String, Path, description = "The tenant's id.", example = "acme")),
     request_body(content((TenantPatch = "application/merge-patch+json"), (TenantPatch = "application/json"))),
     responses(
         (status = 200, description = "The tenant as it is now.", body = AdminTenant,
@@ -185,10 +179,7 @@ pub(crate) async fn update_admin_tenant(
 #[utoipa::path(
     delete, path = "/v1/admin/tenants/{id}", operation_id = "delete_admin_tenant", tag = "admin",
     security(("api_key" = ["operator"])),
-    params(
-        ("id" = String, Path, description = "The tenant's id.", example = "acme"),
-        ("If-Match" = Option<String>, Header, description = "Delete it only if its ETag is still this."),
-    ),
+    params(("id" = String, Path, description = "The tenant's id.", example = "acme")),
     responses((status = 204, description = "It is gone."), NotFound, Conflicting, Preconditioned, ApiError),
 )]
 pub(crate) async fn delete_admin_tenant(

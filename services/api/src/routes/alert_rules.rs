@@ -19,7 +19,7 @@ use crate::body::{Body, merge};
 use crate::etag::{self, IfMatch};
 use crate::idempotency::{Attempt, Created, Creation, IdempotencyKey};
 use crate::openapi::shapes;
-use crate::page::{List, Page, PageRequest};
+use crate::page::{List, Page, PageParameters, PageRequest};
 use crate::params::{NoParameters, Params};
 use crate::problem::{ApiError, Conflict, Conflicting, NotFound, Preconditioned, Unavailable, Unprocessable, WithBody};
 use crate::state::{ApiState, CHANGE_ATTEMPTS_MAX};
@@ -98,10 +98,7 @@ impl From<Rule> for AlertRule {
 #[utoipa::path(
     get, path = "/v1/alert-rules", operation_id = "list_alert_rules", tag = "alerts",
     security(("api_key" = ["alerts:read"])),
-    params(
-        ("limit" = Option<u32>, Query, description = "Entries of a page, 1 to 200; 50 unless given.", minimum = 1, maximum = 200),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
-    ),
+    params(PageParameters),
     responses((status = 200, description = "A page of rules, oldest first.", body = AlertRuleList), ApiError),
 )]
 pub(crate) async fn list_alert_rules(
@@ -185,10 +182,7 @@ pub(crate) async fn get_alert_rule(
 #[utoipa::path(
     patch, path = "/v1/alert-rules/{id}", operation_id = "update_alert_rule", tag = "alerts",
     security(("api_key" = ["rules:write"])),
-    params(
-        ("id" = String, Path, description = "The rule's id.", example = "rul_01ARZ3NDEKTSV4RRFFQ69G5FAW"),
-        ("If-Match" = Option<String>, Header, description = "Change it only if its ETag is still this."),
-    ),
+    params(("id" = String, Path, description = "The rule's id.", example = "rul_01ARZ3NDEKTSV4RRFFQ69G5FAW")),
     request_body(content((RulePatch = "application/merge-patch+json"), (RulePatch = "application/json"))),
     responses(
         (status = 200, description = "The rule as it is now.", body = AlertRule,
@@ -230,10 +224,7 @@ pub(crate) async fn update_alert_rule(
 #[utoipa::path(
     delete, path = "/v1/alert-rules/{id}", operation_id = "delete_alert_rule", tag = "alerts",
     security(("api_key" = ["rules:write"])),
-    params(
-        ("id" = String, Path, description = "The rule's id.", example = "rul_01ARZ3NDEKTSV4RRFFQ69G5FAW"),
-        ("If-Match" = Option<String>, Header, description = "Delete it only if its ETag is still this."),
-    ),
+    params(("id" = String, Path, description = "The rule's id.", example = "rul_01ARZ3NDEKTSV4RRFFQ69G5FAW")),
     responses((status = 204, description = "It is gone."), NotFound, Preconditioned, ApiError),
 )]
 pub(crate) async fn delete_alert_rule(

@@ -19,7 +19,7 @@ use crate::auth::{Caller, scope};
 use crate::freshness::Freshness;
 use crate::inventory;
 use crate::openapi::{examples, shapes};
-use crate::page::{List, Page, PageRequest};
+use crate::page::{List, Page, PageParameters, PageRequest};
 use crate::params::{NoParameters, Params};
 use crate::problem::{ApiError, NotFound};
 use crate::query::filter;
@@ -118,12 +118,15 @@ impl Wanted {
     get, path = "/v1/alerts", operation_id = "list_alerts", tag = "alerts",
     security(("api_key" = ["alerts:read"])),
     params(
-        ("filter" = Option<std::collections::BTreeMap<String, String>>, Query, style = DeepObject, explode,
-         description = "`filter[state]=firing,resolved`, `filter[severity]=warning,critical`, `filter[item]=a,b`, \
-                        `filter[location]=a,b` (`\\,` and `\\\\` are the characters), `filter[acknowledged]=true`, \
-                        `filter[muted]=false`."),
-        ("limit" = Option<u32>, Query, description = "Entries of a page, 1 to 200; 50 unless given.", minimum = 1, maximum = 200),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before, with the same parameters."),
+        ("filter[state]" = Option<String>, Query, description = "`firing`, `resolved`, or both with a comma.",
+         pattern = "^(firing|resolved)(,(firing|resolved))*$"),
+        ("filter[severity]" = Option<String>, Query, description = "`warning`, `critical`, or both with a comma.",
+         pattern = "^(warning|critical)(,(warning|critical))*$"),
+        ("filter[item]" = Option<String>, Query, description = "Items with commas; `\\,` and `\\\\` are the characters."),
+        ("filter[location]" = Option<String>, Query, description = "Locations with commas, as items."),
+        ("filter[acknowledged]" = Option<bool>, Query, description = "Whether somebody has acknowledged it."),
+        ("filter[muted]" = Option<bool>, Query, description = "Whether it is mute now."),
+        PageParameters,
     ),
     responses(
         (status = 200, description = "A page of alerts, newest first.", body = AlertList,

@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 use crate::auth::{Caller, scope};
 use crate::body::Body;
 use crate::idempotency::{Creation, IdempotencyKey};
-use crate::page::{List, Page, PageRequest};
+use crate::page::{List, Page, PageParameters, PageRequest};
 use crate::params::{NoParameters, Params};
 use crate::problem::{ApiError, NotFound, Unprocessable, WithBody};
 use crate::state::ApiState;
@@ -32,10 +32,7 @@ pub(crate) struct ApiKeyList {
 #[utoipa::path(
     get, path = "/v1/api-keys", operation_id = "list_api_keys", tag = "tenant",
     security(("api_key" = ["keys:write"])),
-    params(
-        ("limit" = Option<u32>, Query, description = "Entries of a page, 1 to 200; 50 unless given.", minimum = 1, maximum = 200),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
-    ),
+    params(PageParameters),
     responses((status = 200, description = "A page of keys, oldest first.", body = ApiKeyList), ApiError),
 )]
 pub(crate) async fn list_api_keys(

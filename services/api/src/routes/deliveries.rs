@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 
 use crate::auth::{Caller, scope};
 use crate::openapi::shapes::{AttemptOutcome, AttemptTrigger};
-use crate::page::{List, Page, PageRequest};
+use crate::page::{List, Page, PageParameters, PageRequest};
 use crate::params::{NoParameters, Params};
 use crate::problem::{ApiError, Conflict, Conflicting, NotFound, Unavailable};
 use crate::routes::webhook_endpoints;
@@ -162,8 +162,7 @@ impl Try {
     security(("api_key" = ["webhooks:write"])),
     params(
         ("id" = String, Path, description = "The endpoint's id.", example = "ep_01ARZ3NDEKTSV4RRFFQ69G5FAY"),
-        ("limit" = Option<u32>, Query, description = "Entries of a page, 1 to 200; 50 unless given.", minimum = 1, maximum = 200),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
+        PageParameters,
     ),
     responses(
         (status = 200, description = "A page of deliveries, those of the newest events first.", body = DeliveryList),

@@ -8,7 +8,7 @@ use tidemark_store::ValuesQuery;
 use utoipa::ToSchema;
 
 use crate::auth::{Caller, scope};
-use crate::page::{List, Page, PageRequest};
+use crate::page::{List, Page, PageParameters, PageRequest};
 use crate::params::Params;
 use crate::problem::{ApiError, NotFound};
 use crate::state::{ApiState, metric_of};
@@ -39,8 +39,7 @@ pub(crate) struct DimensionValue {
         ("metric" = String, Path, description = "The metric's name.", example = "sales"),
         ("name" = String, Path, description = "The dimension's name.", example = "item"),
         ("prefix" = Option<String>, Query, description = "What the values begin with; upper and lower case differ."),
-        ("limit" = Option<u32>, Query, description = "Entries of a page, 1 to 200; 50 unless given.", minimum = 1, maximum = 200),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
+        PageParameters,
     ),
     responses((status = 200, description = "A page of values.", body = DimensionValueList), NotFound, ApiError),
 )]

@@ -14,7 +14,7 @@ use crate::auth::{Caller, scope};
 use crate::freshness::Freshness;
 use crate::inventory::{self, Order, Walk, Walked, Wanted};
 use crate::openapi::shapes::{AppliedRule, Quantity};
-use crate::page::{List, Page, PageRequest};
+use crate::page::{List, Page, PageParameters, PageRequest};
 use crate::params::Params;
 use crate::problem::{ApiError, Code, NotFound, ParameterError, Unprocessable};
 use crate::query::filter;
@@ -163,14 +163,14 @@ impl LevelEntry {
     security(("api_key" = ["inventory:read"])),
     params(
         ("inventory" = Option<String>, Query, description = "Which inventory; needed only if several are defined.",
-         example = "stock"),
-        ("filter" = Option<std::collections::BTreeMap<String, String>>, Query, style = DeepObject, explode,
-         description = "`filter[item]=a,b`, `filter[location]=a,b` (`\\,` and `\\\\` are the characters), \
-                        `filter[status]=out,low,ok`."),
+         min_length = 1, example = "stock"),
+        ("filter[item]" = Option<String>, Query, description = "Items with commas; `\\,` and `\\\\` are the characters."),
+        ("filter[location]" = Option<String>, Query, description = "Locations with commas, as items."),
+        ("filter[status]" = Option<String>, Query, description = "`out`, `low`, `ok`, or several with commas.",
+         pattern = "^(out|low|ok)(,(out|low|ok))*$"),
         ("order" = inline(Option<OrderName>), Query, description = "By item and location (the default), or the least available \
                                                                     first."),
-        ("limit" = Option<u32>, Query, description = "Entries of a page, 1 to 200; 50 unless given.", minimum = 1, maximum = 200),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before, with the same parameters."),
+        PageParameters,
     ),
     responses(
         (status = 200, description = "A page of levels.", body = LevelList,
@@ -232,7 +232,7 @@ fn wanted(params: &mut Params) -> Wanted {
     params(
         ("item" = String, Path, description = "The item's name.", example = "sku_42"),
         ("inventory" = Option<String>, Query, description = "Which inventory; needed only if several are defined.",
-         example = "stock"),
+         min_length = 1, example = "stock"),
     ),
     responses(
         (status = 200, description = "The item's levels.", body = ItemLevels,

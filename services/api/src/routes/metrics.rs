@@ -11,7 +11,7 @@ use tidemark_domain::{DimensionName, MeasureName, MetricName, SourceName, Zone};
 use utoipa::ToSchema;
 
 use crate::auth::{Caller, scope};
-use crate::page::{List, Page, PageRequest};
+use crate::page::{List, Page, PageParameters, PageRequest};
 use crate::params::Params;
 use crate::problem::{ApiError, NotFound};
 use crate::state::{ApiState, may_hold, metric_of};
@@ -73,8 +73,15 @@ pub(crate) struct Metric {
 pub(crate) struct MeasureShape {
     #[schema(value_type = String)]
     pub measure: MeasureName,
-    #[serde(flatten)]
-    pub kind: Kind,
+    pub kind: MeasureKind,
+    /// Of a ratio alone: the measure that is divided.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false)]
+    pub numerator: Option<MeasureName>,
+    /// Of a ratio alone: the measure that it is divided by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, nullable = false)]
+    pub denominator: Option<MeasureName>,
     /// As the definition names it.
     #[schema(required)]
     pub unit: Option<String>,
@@ -82,19 +89,14 @@ pub(crate) struct MeasureShape {
 
 /// How a number is made.
 #[derive(Debug, Serialize, ToSchema)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub(crate) enum Kind {
+#[serde(rename_all = "snake_case")]
+pub(crate) enum MeasureKind {
     /// A sum over the source's items.
     Sum,
     /// The number of the source's items.
     Count,
     /// One measure over another, divided when read.
-    Ratio {
-        #[schema(value_type = String)]
-        numerator: MeasureName,
-        #[schema(value_type = String)]
-        denominator: MeasureName,
-    },
+    Ratio,
 }
 
 impl Metric {
@@ -117,24 +119,20 @@ impl Metric {
 
 impl MeasureShape {
     fn of(name: &MeasureName, measure: &Measure) -> Self {
-        let kind = match measure {
-            Measure::Sum { .. } => Kind::Sum,
-            Measure::Count { .. } => Kind::Count,
-            Measure::Ratio { numerator, denominator, .. } => {
-                Kind::Ratio { numerator: numerator.clone(), denominator: denominator.clone() }
-            }
+        let (kind, parts) = match measure {
+            Measure::Sum { .. } => (MeasureKind::Sum, None),
+            Measure::Count { .. } => (MeasureKind::Count, None),
+            Measure::Ratio { numerator, denominator, .. } => (MeasureKind::Ratio, Some((numerator.clone(), denominator.clone()))),
         };
-        Self { measure: name.clone(), kind, unit: measure.unit().map(str::to_owned) }
+        let (numerator, denominator) = parts.unzip();
+        Self { measure: name.clone(), kind, numerator, denominator, unit: measure.unit().map(str::to_owned) }
     }
 }
 
 /// Lists the metrics.
 #[utoipa::path(
     get, path = "/v1/metrics", operation_id = "list_metrics", tag = "metrics",
-    params(
-        ("limit" = Option<u32>, Query, description = "Entries of a page, 1 to 200; 50 unless given.", minimum = 1, maximum = 200),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
-    ),
+    params(PageParameters),
     responses((status = 200, description = "A page of metrics, by name.", body = MetricList), ApiError),
 )]
 pub(crate) async fn list_metrics(

@@ -9,7 +9,7 @@ use tidemark_store::{QuarantineQuery, Quarantined, StoredImage};
 use utoipa::ToSchema;
 
 use crate::auth::{Caller, scope};
-use crate::page::{List, Page, PageRequest};
+use crate::page::{List, Page, PageParameters, PageRequest};
 use crate::params::Params;
 use crate::problem::{ApiError, NotFound};
 use crate::state::ApiState;
@@ -114,10 +114,7 @@ impl From<StoredImage> for KeptImage {
 /// Lists the records that could not be counted.
 #[utoipa::path(
     get, path = "/v1/quarantine", operation_id = "list_quarantine", tag = "status",
-    params(
-        ("limit" = Option<u32>, Query, description = "Entries of a page, 1 to 200; 50 unless given.", minimum = 1, maximum = 200),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
-    ),
+    params(PageParameters),
     responses((status = 200, description = "A page of records, newest day first.", body = QuarantineList), ApiError),
 )]
 pub(crate) async fn list_quarantine(

@@ -110,7 +110,6 @@ pub(crate) async fn get_tenant(
 #[utoipa::path(
     patch, path = "/v1/tenant", operation_id = "update_tenant", tag = "tenant",
     security(("api_key" = ["keys:write"])),
-    params(("If-Match" = Option<String>, Header, description = "Change them only if their ETag is still this.")),
     request_body(content((TenantPatch = "application/merge-patch+json"), (TenantPatch = "application/json"))),
     responses(
         (status = 200, description = "The settings as they are now.", body = TenantShape,

@@ -21,7 +21,7 @@ use crate::auth::{Caller, scope};
 use crate::body::{Body, merge};
 use crate::etag::IfMatch;
 use crate::idempotency::{Attempt, Created, Creation, IdempotencyKey};
-use crate::page::{List, Page, PageRequest};
+use crate::page::{List, Page, PageParameters, PageRequest};
 use crate::params::{NoParameters, Params};
 use crate::problem::{ApiError, NotFound, Preconditioned, Unavailable, Unprocessable, WithBody};
 use crate::state::{ApiState, CHANGE_ATTEMPTS_MAX};
@@ -42,10 +42,7 @@ pub(crate) struct WebhookEndpointList {
 #[utoipa::path(
     get, path = "/v1/webhook-endpoints", operation_id = "list_webhook_endpoints", tag = "webhooks",
     security(("api_key" = ["webhooks:write"])),
-    params(
-        ("limit" = Option<u32>, Query, description = "Entries of a page, 1 to 200; 50 unless given.", minimum = 1, maximum = 200),
-        ("cursor" = Option<String>, Query, description = "`next_cursor` of the page before."),
-    ),
+    params(PageParameters),
     responses((status = 200, description = "A page of endpoints, oldest first.", body = WebhookEndpointList), ApiError),
 )]
 pub(crate) async fn list_webhook_endpoints(
@@ -151,10 +148,7 @@ pub(crate) async fn get_webhook_endpoint(
 #[utoipa::path(
     patch, path = "/v1/webhook-endpoints/{id}", operation_id = "update_webhook_endpoint", tag = "webhooks",
     security(("api_key" = ["webhooks:write"])),
-    params(
-        ("id" = String, Path, description = "The endpoint's id.", example = "ep_01ARZ3NDEKTSV4RRFFQ69G5FAY"),
-        ("If-Match" = Option<String>, Header, description = "Change it only if its ETag is still this."),
-    ),
+    params(("id" = String, Path, description = "The endpoint's id.", example = "ep_01ARZ3NDEKTSV4RRFFQ69G5FAY")),
     request_body(content((EndpointPatch = "application/merge-patch+json"), (EndpointPatch = "application/json"))),
     responses(
         (status = 200, description = "The endpoint as it is now.", body = WebhookEndpoint,
@@ -195,10 +189,7 @@ pub(crate) async fn update_webhook_endpoint(
 #[utoipa::path(
     delete, path = "/v1/webhook-endpoints/{id}", operation_id = "delete_webhook_endpoint", tag = "webhooks",
     security(("api_key" = ["webhooks:write"])),
-    params(
-        ("id" = String, Path, description = "The endpoint's id.", example = "ep_01ARZ3NDEKTSV4RRFFQ69G5FAY"),
-        ("If-Match" = Option<String>, Header, description = "Delete it only if its ETag is still this."),
-    ),
+    params(("id" = String, Path, description = "The endpoint's id.", example = "ep_01ARZ3NDEKTSV4RRFFQ69G5FAY")),
     responses((status = 204, description = "It is gone."), NotFound, Preconditioned, ApiError),
 )]
 pub(crate) async fn delete_webhook_endpoint(

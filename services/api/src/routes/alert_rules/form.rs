@@ -21,6 +21,7 @@ const NAME_LENGTH_MAX: usize = 200;
 
 /// A rule to be made.
 #[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = NewAlertRule, example = json!(example_body()))]
 pub(crate) struct RuleForm {
     #[schema(max_length = 200)]
@@ -28,17 +29,17 @@ pub(crate) struct RuleForm {
     #[schema(value_type = ScopeForm)]
     scope: Scope,
     /// What is watched.
-    #[schema(required = false, default = "available")]
+    #[schema(value_type = Option<Field>, default = "available")]
     field: Field,
     /// One or two, each severity once. A critical one fires nowhere above the warning.
     #[schema(value_type = Vec<ThresholdForm>, min_items = 1, max_items = 2)]
     levels: Thresholds,
     /// How long after an alert's last event it is announced again while nobody has acknowledged it: an ISO 8601 duration of at
     /// least `PT15M`. Never unless given.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<shapes::Duration>)]
     repeat_every: Option<RepeatEvery>,
     /// A rule that is not enabled is as if absent.
-    #[schema(required = false, default = true)]
+    #[schema(value_type = Option<bool>, default = true)]
     enabled: bool,
 }
 
@@ -52,25 +53,29 @@ pub(crate) enum Field {
 
 /// What of a rule is to be changed; see `NewAlertRule` for what the fields mean.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = AlertRulePatch, example = json!({"levels": [{"severity": "warning", "fires_at_or_below": "20"}], "name": null}))]
 #[expect(dead_code, reason = "documents the body that a rule is merged with")]
 pub(crate) struct RulePatch {
     #[schema(max_length = 200)]
     name: Option<String>,
-    scope: Option<ScopeForm>,
+    #[schema(required = false)]
+    scope: ScopeForm,
     field: Option<Field>,
-    #[schema(min_items = 1, max_items = 2)]
-    levels: Option<Vec<ThresholdForm>>,
-    repeat_every: Option<String>,
+    #[schema(required = false, min_items = 1, max_items = 2)]
+    levels: Vec<ThresholdForm>,
+    repeat_every: Option<shapes::Duration>,
     enabled: Option<bool>,
 }
 
 /// Which levels a rule is for.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = NewRuleScope)]
 #[expect(dead_code, reason = "documents what is read field by field")]
 pub(crate) struct ScopeForm {
     /// Needed only if several are defined.
+    #[schema(min_length = 1)]
     inventory: Option<String>,
     /// Every item unless given, or `*`.
     item: Option<String>,
@@ -80,6 +85,7 @@ pub(crate) struct ScopeForm {
 
 /// One severity's threshold.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = NewThreshold)]
 #[expect(dead_code, reason = "documents what is read field by field")]
 pub(crate) struct ThresholdForm {

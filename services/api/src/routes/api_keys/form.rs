@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde_json::{Value, json};
 use tidemark_store::{ApiKey, Holder, KEYS_MAX, KeyError, NewKey, Scope, Tenant};
-use utoipa::openapi::{ArrayBuilder, ObjectBuilder, RefOr, Schema, Type};
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::body::{Fields, Object};
@@ -18,32 +18,32 @@ use crate::state::ApiState;
 
 /// A key to be made.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = NewApiKey, example = json!({"name": "dashboard", "scopes": ["metrics:read", "inventory:read"], "expires_at": "2126-01-01T00:00:00Z"}))]
 #[expect(dead_code, reason = "documents the body that is read by its fields")]
 pub(crate) struct KeyBody {
     #[schema(min_length = 1, max_length = 200)]
     name: Option<String>,
-    #[schema(value_type = Scopes)]
+    #[schema(value_type = Vec<ScopeName>, min_items = 1)]
     scopes: Vec<String>,
     /// From when on it is refused, to the second; never unless given.
     #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<String>,
 }
 
-/// Documents a list of the scopes that a tenant's key can have.
-pub(crate) struct Scopes;
+/// Documents a scope that a tenant's key can have.
+pub(crate) struct ScopeName;
 
-impl PartialSchema for Scopes {
+impl PartialSchema for ScopeName {
     fn schema() -> RefOr<Schema> {
         let scopes: Vec<String> = Scope::of_tenants().iter().map(Scope::to_string).collect();
-        let item = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(scopes));
-        ArrayBuilder::new().items(item).min_items(Some(1)).into()
+        ObjectBuilder::new().schema_type(Type::String).enum_values(Some(scopes)).into()
     }
 }
 
-impl ToSchema for Scopes {
+impl ToSchema for ScopeName {
     fn name() -> std::borrow::Cow<'static, str> {
-        "Scopes".into()
+        "Scope".into()
     }
 }
 
@@ -55,7 +55,7 @@ pub(crate) struct ApiKeyShape {
     pub id: String,
     #[schema(required)]
     pub name: Option<String>,
-    #[schema(value_type = Scopes)]
+    #[schema(value_type = Vec<ScopeName>, min_items = 1)]
     pub scopes: Vec<String>,
     #[schema(value_type = String, format = DateTime)]
     pub created_at: Timestamp,

@@ -14,6 +14,7 @@ pub(crate) const NAME_LENGTH_MAX: usize = 200;
 
 /// A tenant to be created.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = NewTenant, example = json!({"id": "acme", "name": "Acme Ltd", "time_zone": "Europe/Berlin", "currency": "EUR"}))]
 #[expect(dead_code, reason = "documents the body that is read by its fields")]
 pub(crate) struct TenantBody {
@@ -23,6 +24,7 @@ pub(crate) struct TenantBody {
     #[schema(min_length = 1, max_length = 200)]
     name: Option<String>,
     /// An IANA zone; UTC unless given. It can be changed until the first record is counted.
+    #[schema(min_length = 1)]
     time_zone: Option<String>,
     #[schema(pattern = "^[A-Za-z0-9_-]{1,16}$")]
     currency: Option<String>,
@@ -30,11 +32,13 @@ pub(crate) struct TenantBody {
 
 /// What of a tenant is to be changed; see `NewTenant` for what the fields mean.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = TenantPatch, example = json!({"name": "Acme Ltd", "currency": null}))]
 #[expect(dead_code, reason = "documents the body that a tenant is merged with")]
 pub(crate) struct TenantPatch {
     #[schema(min_length = 1, max_length = 200)]
     name: Option<String>,
+    #[schema(min_length = 1)]
     time_zone: Option<String>,
     #[schema(pattern = "^[A-Za-z0-9_-]{1,16}$")]
     currency: Option<String>,

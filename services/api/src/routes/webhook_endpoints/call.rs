@@ -44,6 +44,7 @@ pub(crate) struct TestResult {
 
 /// From when to when.
 #[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = WebhookRecovery, example = json!({"since": "2026-03-29T00:00:00Z", "until": "2026-03-30T00:00:00Z"}))]
 pub(crate) struct Recovery {
     /// At most 30 days ago.

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tidemark_store::Endpoint;
 use tidemark_webhooks::event::{EventFilter, EventType};
 use tidemark_webhooks::headers::CustomHeaders;
-use utoipa::openapi::{ArrayBuilder, ObjectBuilder, RefOr, Schema, Type};
+use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::body::{Fields, Object};
@@ -18,51 +18,58 @@ const DESCRIPTION_LENGTH_MAX: usize = 500;
 
 /// An endpoint to be made.
 #[derive(ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = NewWebhookEndpoint, example = json!(example_body()))]
 pub(crate) struct EndpointForm {
     /// `https` and a host on the public internet; no user name, no fragment.
-    #[schema(max_length = 2048)]
+    #[schema(format = "uri", max_length = 2048)]
     pub url: String,
     /// All unless given, those of later versions included.
-    #[schema(value_type = Option<EventTypes>)]
+    #[schema(value_type = Option<Vec<EventTypeName>>, min_items = 1)]
     pub event_types: Option<Vec<String>>,
     #[schema(max_length = 500)]
     pub description: Option<String>,
     /// At most 10, of 4 KiB together. Those that belong to the exchange itself are refused, and those that receivers trust to come
     /// from somebody else.
-    #[schema(required = false)]
+    #[schema(value_type = Option<HeaderValues>)]
     pub headers: BTreeMap<String, String>,
 }
 
 /// What of an endpoint is to be changed; see `NewWebhookEndpoint` for what the fields mean.
 #[derive(ToSchema)]
-#[schema(as = WebhookEndpointPatch, example = json!({"url": "https://hooks.example.com/tidemark/2", "event_types": null}))]
+#[serde(deny_unknown_fields)]
+#[schema(as = WebhookEndpointPatch, example = json!({"url": "https://example.com/hooks/tidemark/2", "event_types": null}))]
 #[expect(dead_code, reason = "documents the body that an endpoint is merged with")]
 pub(crate) struct EndpointPatch {
-    #[schema(max_length = 2048)]
-    url: Option<String>,
-    #[schema(value_type = Option<EventTypes>)]
+    #[schema(required = false, format = "uri", max_length = 2048)]
+    url: String,
+    #[schema(value_type = Option<Vec<EventTypeName>>, min_items = 1)]
     event_types: Option<Vec<String>>,
     #[schema(max_length = 500)]
     description: Option<String>,
     /// Merged by name; null takes one away.
-    headers: Option<BTreeMap<String, Option<String>>>,
+    headers: Option<HeaderValues>,
 }
 
-/// Documents a list of event types with the types there are.
-pub(crate) struct EventTypes;
+/// Headers by name; one that is null is as if absent.
+#[derive(ToSchema)]
+#[schema(as = HeaderValues)]
+#[expect(dead_code, reason = "documents the body that an endpoint is made of")]
+pub(crate) struct HeaderValues(BTreeMap<String, Option<String>>);
 
-impl PartialSchema for EventTypes {
+/// Documents a type of event with those there are.
+pub(crate) struct EventTypeName;
+
+impl PartialSchema for EventTypeName {
     fn schema() -> RefOr<Schema> {
         let types = EventType::ALL.map(EventType::as_str);
-        let item = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(types));
-        ArrayBuilder::new().items(item).min_items(Some(1)).into()
+        ObjectBuilder::new().schema_type(Type::String).enum_values(Some(types)).into()
     }
 }
 
-impl ToSchema for EventTypes {
+impl ToSchema for EventTypeName {
     fn name() -> std::borrow::Cow<'static, str> {
-        "EventTypes".into()
+        "EventType".into()
     }
 }
 
@@ -144,7 +151,7 @@ pub(super) fn in_lower_case(mut patch: Object) -> Object {
 /// An endpoint's body, as an example.
 pub(super) fn example_body() -> Value {
     json!({
-        "url": "https://hooks.example.com/tidemark",
+        "url": "https://example.com/hooks/tidemark",
         "event_types": ["inventory.alert.fired", "inventory.alert.resolved"],
         "description": "The warehouse's chat", "headers": {"authorization": "Bearer 3f9c2a"}
     })

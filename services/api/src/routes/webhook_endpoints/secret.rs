@@ -17,6 +17,7 @@ use crate::body::{Fields, Object, OptionalBody};
 use crate::etag::{self, IfMatch};
 use crate::idempotency::NO_STORE;
 use crate::iso8601;
+use crate::openapi::shapes::Duration;
 use crate::params::NoParameters;
 use crate::problem::{ApiError, Code, Conflict, Conflicting, NotFound, Preconditioned, Unavailable, Unprocessable, WithBody};
 use crate::state::{ApiState, CHANGE_ATTEMPTS_MAX};
@@ -38,13 +39,14 @@ pub(crate) struct SecretShown {
 
 /// How the secret before is let go.
 #[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
 #[schema(as = SecretRotation, example = json!({"grace": "PT24H", "force": false}))]
 pub(crate) struct Rotation {
     /// How long the secret before signs along: an ISO 8601 duration, at most `P7D`; `PT24H` unless given.
-    #[schema(value_type = Option<String>)]
+    #[schema(value_type = Option<Duration>)]
     grace: SignedDuration,
     /// Whether a secret from before that one ends now. Without it, that is refused.
-    #[schema(required = false, default = false)]
+    #[schema(value_type = Option<bool>, default = false)]
     force: bool,
 }
 
@@ -66,10 +68,7 @@ impl Rotation {
 #[utoipa::path(
     post, path = "/v1/webhook-endpoints/{id}/rotate-secret", operation_id = "rotate_webhook_secret", tag = "webhooks",
     security(("api_key" = ["webhooks:write"])),
-    params(
-        ("id" = String, Path, description = "The endpoint's id.", example = "ep_01ARZ3NDEKTSV4RRFFQ69G5FAY"),
-        ("If-Match" = Option<String>, Header, description = "Change it only if its ETag is still this."),
-    ),
+    params(("id" = String, Path, description = "The endpoint's id.", example = "ep_01ARZ3NDEKTSV4RRFFQ69G5FAY")),
     request_body = Option<Rotation>,
     responses(
         (status = 200, description = "The endpoint, with its new secret.", body = SecretShown,

@@ -18,10 +18,7 @@ const MANUAL: &str = "manual";
 #[utoipa::path(
     post, path = "/v1/webhook-endpoints/{id}/enable", operation_id = "enable_webhook_endpoint", tag = "webhooks",
     security(("api_key" = ["webhooks:write"])),
-    params(
-        ("id" = String, Path, description = "The endpoint's id.", example = "ep_01ARZ3NDEKTSV4RRFFQ69G5FAY"),
-        ("If-Match" = Option<String>, Header, description = "Change it only if its ETag is still this."),
-    ),
+    params(("id" = String, Path, description = "The endpoint's id.", example = "ep_01ARZ3NDEKTSV4RRFFQ69G5FAY")),
     responses(
         (status = 200, description = "The endpoint as it is now.", body = WebhookEndpoint,
          headers(("ETag" = String, description = "Its version, for `If-Match`."))),
@@ -42,10 +39,7 @@ pub(crate) async fn enable_webhook_endpoint(
 #[utoipa::path(
     post, path = "/v1/webhook-endpoints/{id}/disable", operation_id = "disable_webhook_endpoint", tag = "webhooks",
     security(("api_key" = ["webhooks:write"])),
-    params(
-        ("id" = String, Path, description = "The endpoint's id.", example = "ep_01ARZ3NDEKTSV4RRFFQ69G5FAY"),
-        ("If-Match" = Option<String>, Header, description = "Change it only if its ETag is still this."),
-    ),
+    params(("id" = String, Path, description = "The endpoint's id.", example = "ep_01ARZ3NDEKTSV4RRFFQ69G5FAY")),
     responses(
         (status = 200, description = "The endpoint as it is now.", body = WebhookEndpoint,
          headers(("ETag" = String, description = "Its version, for `If-Match`."))),
