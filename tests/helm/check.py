@@ -15,6 +15,7 @@ import helm_python as helm
 import yaml
 
 import alerts
+import documents
 import generated
 import objects
 import policies
@@ -85,6 +86,7 @@ class Run:
         self.step("metrics", lambda: (f"{len(exported)} are exported", alerts.unknown_metrics(alerts.queries(CHART), exported)))
         called = policies.actions(self.binaries.calls())
         self.step("IAM policies", lambda: (f"{len(called)} actions", policies.faults(ROOT / "deploy/iam", called)))
+        self.step("documents", lambda: documents.check(ROOT, chart, self.binaries))
 
     def snapshots(self, now: dict[str, str]) -> tuple[str, list[str]]:
         left = [file for file in sorted(SNAPSHOTS.glob("*.yaml")) if file.stem not in now]

@@ -79,11 +79,37 @@ labels:
 - name: TIDEMARK_SECRET_KEY_PREVIOUS
   valueFrom:
     secretKeyRef: { name: {{ .Values.secretKey.existingSecret }}, key: {{ .Values.secretKey.previousEntry }}, optional: true }
+{{ include "tidemark.telemetryEnv" .Values.telemetry }}
 {{- with .Values.webhooks.allowCidrs }}
 - { name: TIDEMARK_WEBHOOK_ALLOW_CIDRS, value: {{ join "," . | quote }} }
 {{- end }}
 {{- with .Values.webhooks.denyCidrs }}
 - { name: TIDEMARK_WEBHOOK_DENY_CIDRS, value: {{ join "," . | quote }} }
+{{- end }}
+{{- end }}
+
+{{/* Who a pod is in its telemetry, and where that goes. Kubernetes puts a variable in only after the variables it names. Argument: .Values.telemetry */}}
+{{- define "tidemark.telemetryEnv" -}}
+- name: POD_NAMESPACE
+  valueFrom:
+    fieldRef: { fieldPath: metadata.namespace }
+- name: POD_NAME
+  valueFrom:
+    fieldRef: { fieldPath: metadata.name }
+{{- $attributes := list "k8s.namespace.name=$(POD_NAMESPACE)" "k8s.pod.name=$(POD_NAME)" }}
+{{- range $name, $value := .resourceAttributes }}
+{{- $attributes = append $attributes (printf "%s=%s" $name $value) }}
+{{- end }}
+- { name: OTEL_RESOURCE_ATTRIBUTES, value: {{ join "," $attributes | quote }} }
+{{- with .endpoint }}
+- { name: OTEL_EXPORTER_OTLP_ENDPOINT, value: {{ . | quote }} }
+{{- end }}
+{{- with .headers }}
+{{- if .existingSecret }}
+- name: OTEL_EXPORTER_OTLP_HEADERS
+  valueFrom:
+    secretKeyRef: { name: {{ .existingSecret }}, key: {{ .entry }} }
+{{- end }}
 {{- end }}
 {{- end }}
 
