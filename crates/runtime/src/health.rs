@@ -142,7 +142,7 @@ impl Progress {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
     }
 
-    /// Does a task's work; what comes to its end within it counts as progress by [`touch_own`], but not within tasks that it spawns.
+    /// Does a task's work: each call to AWS that comes to its end within it counts as progress, but not within tasks that it spawns.
     pub async fn around<F: Future>(self, work: F) -> F::Output {
         OWN.scope(self, work).await
     }
