@@ -112,6 +112,18 @@ async fn a_changed_meaning_is_refused_with_the_two_ways_on() {
 }
 
 #[tokio::test]
+async fn an_api_whose_file_contradicts_what_runs_serves_what_runs() {
+    let deployment = Deployment::start(oracle::DEFINITIONS).await;
+    deployment.start_ingest().await.stop().await;
+    let changed = oracle::DEFINITIONS.replace("units: { sum: quantity }", "units: { sum: pieces }");
+    let api = deployment.start_api_with(&Definitions::parse(&changed).unwrap()).await;
+    let key = deployment.key_of("acme").await;
+    api.client(key).get("/v1/metrics/sales").await.json_of(200);
+    assert_eq!(deployment.store.running().await.unwrap().unwrap().version, 1);
+    api.stop().await;
+}
+
+#[tokio::test]
 async fn an_api_serves_what_runs_and_leaves_its_file_to_workers() {
     let deployment = Deployment::start(oracle::DEFINITIONS).await;
     let next = Definitions::parse(&next_file()).unwrap();

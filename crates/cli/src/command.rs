@@ -147,8 +147,9 @@ pub(crate) enum Key {
 pub(crate) enum Secrets {
     /// Seal the secrets of all webhook endpoints with TIDEMARK_SECRET_KEY.
     ///
-    /// Afterwards nothing needs TIDEMARK_SECRET_KEY_PREVIOUS any more. Both variables must be set, as the workloads have them, and
-    /// all workloads must have them already. The whole table TIDEMARK_TABLE is read once.
+    /// Afterwards no webhook needs TIDEMARK_SECRET_KEY_PREVIOUS any more; answers that are kept for an Idempotency-Key need it for 24
+    /// hours. Both variables must be set, as the workloads have them, and all workloads must have them already. The whole table
+    /// TIDEMARK_TABLE is read once.
     Reseal,
 }
 

@@ -13,9 +13,9 @@ use tidemark_api::EdgeSettings;
 use tidemark_domain::{Definitions, TenantId, Zone};
 use tidemark_ingest::{Pace, WebhookSettings};
 use tidemark_runtime::health::Health;
-use tidemark_runtime::process::Failure;
+use tidemark_runtime::process::{self, Failure};
 use tidemark_runtime::settings::{SecretKeys, Vars};
-use tidemark_runtime::telemetry::{self, LogFormat, RUST_LOG};
+use tidemark_runtime::telemetry::{self, LogFormat, RUST_LOG, Telemetry};
 use tidemark_runtime::{admin, aws, clock, definitions, listen, shutdown};
 use tidemark_store::{Holder, NewKey, Scope, Store, Tables, Tenant};
 use tidemark_streams::{Start, Streams};
@@ -52,12 +52,17 @@ const KEY_NAME: &str = "dev";
 const RUNS_KEPT: usize = 10;
 
 pub(crate) async fn run(options: Dev) -> Result<(), Failure> {
+    let telemetry = telemetry::init("tidemark-dev", LogFormat::of_stderr(), &log_settings());
+    let ran = Box::pin(work(options, &telemetry)).await;
+    process::end(telemetry, ran).await
+}
+
+async fn work(options: Dev, telemetry: &Telemetry) -> Result<(), Failure> {
     let file = match &options.definitions {
         None => Definitions::parse(RETAIL).expect("the built-in definitions are tested"),
         Some(path) => definitions::read(path, "--definitions").map_err(Failure::wrong_use)?,
     };
     let stop = shutdown::on_signal()?;
-    let telemetry = telemetry::init("tidemark-dev", LogFormat::of_stderr(), &log_settings());
     let api_listener = listen::listen(loopback(options.port), "--port").await?;
     let admin_listener = listen::listen(loopback(0), "the admin port").await?;
     let emulator_listener = listen::listen(loopback(options.dynamodb_port), "--dynamodb-port").await?;
@@ -118,7 +123,6 @@ pub(crate) async fn run(options: Dev) -> Result<(), Failure> {
     }
     // The emulator goes last: the worker has released its shards, and a database on disk is whole at any moment.
     tasks.shutdown().await;
-    telemetry.shutdown().await;
     result
 }
 

@@ -5,7 +5,7 @@ use tidemark_runtime::clock;
 use tidemark_runtime::process::Failure;
 use tidemark_runtime::settings::{Reader, SecretKeys, Vars};
 use tidemark_store::{Endpoint, EndpointError, Store, Tenant};
-use tidemark_webhooks::seal::{self, Owner, Sealed, SealingKeys};
+use tidemark_webhooks::seal::{Owner, Sealed, SealingKeys};
 
 use crate::command::Secrets;
 use crate::connection::Connection;
@@ -15,13 +15,14 @@ use crate::progress::Progress;
 /// How often an endpoint is read again that somebody changes at the same moment.
 const ATTEMPTS_MAX: usize = 10;
 
-/// What became of one endpoint's secrets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Outcome {
-    Resealed,
-    /// It needed nothing, or has been deleted meanwhile.
-    Current,
-    Lost,
+/// What became of endpoints.
+#[derive(Debug, Default)]
+struct Counts {
+    resealed: usize,
+    /// They needed nothing.
+    current: usize,
+    /// Those with a secret that neither key opens.
+    lost: usize,
 }
 
 pub(crate) async fn run(command: Secrets) -> Result<(), Failure> {
@@ -33,17 +34,20 @@ pub(crate) async fn run(command: Secrets) -> Result<(), Failure> {
     let sealing = SealingKeys::new(&keys.current, keys.previous.as_ref());
     let Connection { store, .. } = Connection::open().await?;
 
-    let (mut outcomes, mut next) = (Vec::new(), None);
+    let (mut counts, mut next) = (Counts::default(), None);
     let progress = Progress::of_rows(&store.tables().data);
     loop {
         let page = store.endpoints_of_all(next).await?;
         progress.inc(page.rows as u64);
         for (tenant, endpoint) in page.endpoints {
-            let outcome = reseal(&store, &sealing, &tenant, &endpoint).await?;
-            if outcome == Outcome::Lost {
-                eprintln!("tenant {}, endpoint {}: opens with neither key; rotate its secret", tenant.id(), endpoint.id);
+            let Some(Resealed { to, lost }) = reseal(&store, &sealing, &tenant, &endpoint).await? else { continue };
+            counts.resealed += usize::from(to.is_some());
+            counts.current += usize::from(to.is_none() && lost.is_none());
+            if let Some(what) = lost {
+                counts.lost += 1;
+                let told = format!("tenant {}, endpoint {}: neither key opens {what}", tenant.id(), endpoint.id);
+                progress.suspend(|| eprintln!("{told}"));
             }
-            outcomes.push(outcome);
         }
         next = page.next;
         if next.is_none() {
@@ -51,8 +55,7 @@ pub(crate) async fn run(command: Secrets) -> Result<(), Failure> {
         }
     }
     progress.finish_and_clear();
-    let count = |wanted| outcomes.iter().filter(|outcome| **outcome == wanted).count();
-    let (resealed, current, lost) = (count(Outcome::Resealed), count(Outcome::Current), count(Outcome::Lost));
+    let Counts { resealed, current, lost } = counts;
     say!("{} sealed anew, {current} already with this key", counted(resealed, "endpoint"));
     if lost > 0 {
         return Err(Failure::failed(format!("{} cannot be opened", counted(lost, "endpoint"))));
@@ -60,36 +63,45 @@ pub(crate) async fn run(command: Secrets) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Seals an endpoint's secrets anew where they need it.
-async fn reseal(store: &Store, sealing: &SealingKeys, tenant: &Tenant, endpoint: &Endpoint) -> Result<Outcome, Failure> {
+/// Seals an endpoint's secrets anew where they need it; `None` if it has been deleted meanwhile.
+async fn reseal(store: &Store, sealing: &SealingKeys, tenant: &Tenant, found: &Endpoint) -> Result<Option<Resealed>, Failure> {
     for _ in 0..ATTEMPTS_MAX {
-        let Some(read) = store.endpoint(tenant, &endpoint.id).await? else { return Ok(Outcome::Current) };
-        let to = match resealed(sealing, tenant, &read, clock::now()) {
-            Ok(Some(to)) => to,
-            Ok(None) => return Ok(Outcome::Current),
-            Err(_) => return Ok(Outcome::Lost),
-        };
-        match store.update_endpoint(tenant, &read, to).await {
-            Ok(_) => return Ok(Outcome::Resealed),
+        let Some(read) = store.endpoint(tenant, &found.id).await? else { return Ok(None) };
+        let resealed = Resealed::of(sealing, tenant, &read, clock::now());
+        let Some(to) = &resealed.to else { return Ok(Some(resealed)) };
+        match store.update_endpoint(tenant, &read, to.clone()).await {
+            Ok(_) => return Ok(Some(resealed)),
             Err(EndpointError::ConditionFailed) => {}
             Err(error) => return Err(error.into()),
         }
     }
-    Err(Failure::failed(format!("endpoint {} is being changed all the time; try again", endpoint.id)))
+    Err(Failure::failed(format!("endpoint {} is being changed all the time; try again", found.id)))
 }
 
-/// The endpoint with its secrets sealed with the current key; `None` if they are. One that has ceased to sign stays as it is.
-fn resealed(sealing: &SealingKeys, tenant: &Tenant, read: &Endpoint, now: Timestamp) -> Result<Option<Endpoint>, seal::Error> {
-    let owner = Owner { tenant: tenant.id(), endpoint: &read.id };
-    let anew = |sealed: &String| Ok(sealing.reseal(&Sealed::try_from(sealed.clone())?, owner)?.map(String::from));
-    let mut to = read.clone();
-    let live = to.previous_secret.as_mut().filter(|previous| previous.until > now);
-    let mut is_new = false;
-    for secret in [Some(&mut to.secret), live.map(|previous| &mut previous.secret)].into_iter().flatten() {
-        if let Some(resealed) = anew(secret)? {
-            *secret = resealed;
-            is_new = true;
+/// What is to become of an endpoint.
+#[derive(Debug)]
+struct Resealed {
+    /// With its secrets sealed with the current key, as far as they open; `None`: nothing changes.
+    to: Option<Endpoint>,
+    /// What opens with neither key, and what to do about it.
+    lost: Option<&'static str>,
+}
+
+impl Resealed {
+    /// A secret that has ceased to sign stays as it is.
+    fn of(sealing: &SealingKeys, tenant: &Tenant, read: &Endpoint, now: Timestamp) -> Self {
+        let owner = Owner { tenant: tenant.id(), endpoint: &read.id };
+        let (mut to, mut is_new, mut lost) = (read.clone(), false, None);
+        let live = to.previous_secret.as_mut().filter(|previous| previous.until > now);
+        let previous =
+            live.map(|previous| (&mut previous.secret, "the secret before its last rotation, which signs along no more"));
+        for (secret, what) in previous.into_iter().chain([(&mut to.secret, "its secret: rotate it")]) {
+            match Sealed::try_from(secret.clone()).and_then(|sealed| sealing.reseal(&sealed, owner)) {
+                Ok(None) => {}
+                Ok(Some(resealed)) => (*secret, is_new) = (resealed.into(), true),
+                Err(_) => lost = Some(what),
+            }
         }
+        Self { to: is_new.then_some(to), lost }
     }
-    Ok(is_new.then_some(to))
 }

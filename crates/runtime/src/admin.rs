@@ -32,8 +32,8 @@ pub const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after a failed accept. It fails when the process is out of file descriptors, and would fail again at once.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Answers probes and scrapes, the age of the watchdogs among them, until `shutdown`, which is best cancelled after the drain: `/readyz` must say "not ready" meanwhile.
-/// Connections still open then are dropped.
+/// Answers probes and scrapes, the age of the watchdogs among them, until `shutdown`, which is best cancelled after the drain:
+/// `/readyz` must say "not ready" meanwhile. Connections still open then are dropped.
 pub async fn serve(listener: TcpListener, health: Health, registry: Registry, shutdown: CancellationToken) {
     health.measure(&opentelemetry::global::meter("tidemark-runtime"));
     let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));

@@ -35,6 +35,14 @@ impl Failure {
     pub fn wrong_use(cause: impl Into<Cause>) -> Self {
         Self::WrongUse(cause.into())
     }
+
+    /// What there is to tell, and the exit code.
+    fn told(&self) -> (String, u8) {
+        match self {
+            Self::Failed(cause) => (sentence(&**cause), 1),
+            Self::WrongUse(cause) => (sentence(&**cause), 2),
+        }
+    }
 }
 
 impl<E: Error + Send + Sync + 'static> From<E> for Failure {
@@ -45,13 +53,24 @@ impl<E: Error + Send + Sync + 'static> From<E> for Failure {
 
 /// Tells a failure on standard error, as a sentence that begins with `error:`, and gives the exit code.
 pub fn exit_code(ended: Result<(), Failure>) -> ExitCode {
-    let (cause, code) = match ended {
-        Ok(()) => return ExitCode::SUCCESS,
-        Err(Failure::Failed(cause)) => (cause, 1),
-        Err(Failure::WrongUse(cause)) => (cause, 2),
-    };
-    eprintln!("error: {}", sentence(&*cause));
+    let Err(failure) = ended else { return ExitCode::SUCCESS };
+    let (text, code) = failure.told();
+    eprintln!("error: {text}");
     ExitCode::from(code)
+}
+
+/// Ends the telemetry of a process whose work has ended. A failure is sent as a log record, for the line of [`exit_code`] reaches
+/// no collector; then what is left is sent, which takes [`telemetry::FLUSH_MAX`] at most.
+///
+/// # Errors
+/// How the work ended: telemetry that nobody takes is no failure of it.
+pub async fn end<T>(telemetry: Telemetry, ended: Result<T, Failure>) -> Result<T, Failure> {
+    if let Err(failure) = &ended {
+        let (error, code) = failure.told();
+        tracing::error!(name: telemetry::FAILURE, error, process.exit.code = code, "the process failed");
+    }
+    telemetry.shutdown().await;
+    ended
 }
 
 /// An error and its causes, each on what is left of the line: the SDK's causes have lines of their own. Only the outermost error
@@ -83,15 +102,21 @@ impl Process {
     /// When signals cannot be handled, or the probes' address is taken.
     pub async fn open(service: &'static str, vars: &Vars, admin_addr: SocketAddr) -> Result<Self, Failure> {
         let telemetry = telemetry::init(service, LogFormat::of_stderr(), vars);
-        let stop = shutdown::on_signal()?;
-        let probes = listen::listen(admin_addr, ADMIN_ADDR.name).await?;
-        tracing::info!(addr = %probes.local_addr()?, "probes and metrics are answered");
-        Ok(Self { telemetry, stop, probes })
+        let opened = async {
+            let stop = shutdown::on_signal()?;
+            let probes = listen::listen(admin_addr, ADMIN_ADDR.name).await?;
+            tracing::info!(addr = %probes.local_addr()?, "probes and metrics are answered");
+            Ok((stop, probes))
+        };
+        match opened.await {
+            Ok((stop, probes)) => Ok(Self { telemetry, stop, probes }),
+            Err(failure) => end(telemetry, Err(failure)).await,
+        }
     }
 
     /// Runs a workload until it ends, which it does when its token is cancelled: by a signal. One that comes while the workload
-    /// still starts ends the start. Probes answer until the very end of the drain, and say that there is one. Then what is left of
-    /// telemetry is sent, which takes [`telemetry::FLUSH_MAX`] at most.
+    /// still starts ends the start, so whatever may fail or take long belongs there. Probes answer until the very end of the drain,
+    /// and say that there is one. Then telemetry [ends](end).
     ///
     /// # Errors
     /// The workload's own.
@@ -119,9 +144,8 @@ impl Process {
             work(started, health.clone(), stop.clone()).await.map_err(Into::into)
         };
         let (worked, (), ()) = tokio::join!(working, probing, draining);
-        // After the drain, for it is told of, too. The exit code is the workload's: telemetry that nobody takes is no failure of it.
-        telemetry.shutdown().await;
-        worked
+        // After the drain, for it is told of, too.
+        end(telemetry, worked).await
     }
 }
 

@@ -28,6 +28,7 @@ use tracing_subscriber::util::SubscriberInitExt;
 
 use crate::settings::{Setting, Vars};
 
+pub(crate) use filter::FAILURE;
 pub use otlp::FLUSH_MAX;
 use otlp::Providers;
 use target::Targets;

@@ -39,7 +39,7 @@ impl Store {
     /// are active. A table that is there already gets the index if it has none; the protections are set again, which changes nothing.
     ///
     /// # Errors
-    /// When the table cannot be created, or the caller may not set a protection. One the endpoint does not know is a warning.
+    /// When the table cannot be created, or a protection cannot be set. One the endpoint does not know is a warning.
     pub async fn create_data_table(&self) -> Result<Created, Error> {
         let table = &self.tables.data;
         let is_new = match self.describe(table).await {
@@ -127,10 +127,21 @@ impl Store {
         let recovery = PointInTimeRecoverySpecification::builder().point_in_time_recovery_enabled(true).build();
         let recovery = recovery.expect("the switch is set");
         let request = self.client.update_continuous_backups().table_name(table).point_in_time_recovery_specification(recovery);
-        if let Err(error) = request.send().await {
-            warnings.push(refused(table, "point-in-time recovery", error)?);
+        for _ in 0..POLLS_MAX {
+            match request.clone().send().await {
+                Ok(_) => return Ok(()),
+                // A table that was just created is being prepared for backups.
+                Err(error) if error.code() == Some("ContinuousBackupsUnavailableException") => {}
+                Err(error) => {
+                    warnings.push(refused(table, "point-in-time recovery", error)?);
+                    return Ok(());
+                }
+            }
+            tokio::time::sleep(POLL).await;
         }
-        Ok(())
+        Err(Error::Other(
+            format!("the table `{table}` is not ready for point-in-time recovery: run `tidemark init` again").into(),
+        ))
     }
 
     async fn protect(&self, table: &str, warnings: &mut Vec<String>) -> Result<(), Error> {
@@ -153,14 +164,16 @@ fn key_element(name: &str, kind: KeyType) -> KeySchemaElement {
 /// The warning of a protection that the endpoint does not offer.
 ///
 /// # Errors
-/// [`Error::Denied`]: it may well offer it, but not to this caller.
+/// Whatever else the call failed with: it may well offer it.
 fn refused<E>(table: &str, feature: &str, error: SdkError<E>) -> Result<String, Error>
 where
     E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
 {
-    let why = error.message().or(error.code()).unwrap_or("no reason given").to_owned();
-    match Error::from_sdk(table, error) {
-        denied @ Error::Denied(_) => Err(denied),
-        _ => Ok(format!("table `{table}`: this endpoint has no {feature} ({why})")),
+    match error.code() {
+        Some(code @ ("UnknownOperationException" | "ValidationException")) => {
+            let why = error.message().unwrap_or(code);
+            Ok(format!("table `{table}`: this endpoint has no {feature} ({why})"))
+        }
+        _ => Err(Error::from_sdk(table, error)),
     }
 }

@@ -1,9 +1,8 @@
 //! Creating the control table, and source tables with their streams on. An operator's work: a worker never does it.
 
-use std::iter::successors;
 use std::time::Duration;
 
-use aws_sdk_dynamodb::error::ProvideErrorMetadata;
+use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::operation::create_table::builders::CreateTableFluentBuilder;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, PointInTimeRecoverySpecification, ScalarAttributeType,
@@ -32,22 +31,14 @@ impl Streams {
     /// recovery. Returns when it can be used.
     ///
     /// # Errors
-    /// When the table cannot be created, is not usable after a minute, or the caller may not set a protection.
+    /// When the table cannot be created, is not usable after a minute, or a protection cannot be set. One the endpoint does not
+    /// know is a warning.
     pub async fn create_control_table(&self) -> Result<Created, Error> {
         let table = &*self.control_table;
         let request = key(self.dynamodb.create_table().table_name(table), PARTITION, Some(SORT));
         let is_new = self.create(request.deletion_protection_enabled(true), table).await?;
-        let mut warnings = Vec::new();
-        let ttl = self.enable_ttl(table).await;
-        let recovery = self.enable_recovery(table).await;
-        for (feature, enabled) in [("time to live", ttl), ("point-in-time recovery", recovery)] {
-            match enabled {
-                Ok(()) => {}
-                // The endpoint may well offer it, but not to this caller.
-                Err(denied @ Error::Denied { .. }) => return Err(denied),
-                Err(error) => warnings.push(warning(table, feature, &error)),
-            }
-        }
+        let unset = [self.enable_ttl(table).await?, self.enable_recovery(table).await?];
+        let warnings = unset.into_iter().flatten().collect();
         Ok(Created { is_new, warnings })
     }
 
@@ -84,31 +75,37 @@ impl Streams {
         Err(Error::TableNotActive { table: table.to_owned() })
     }
 
-    async fn enable_ttl(&self, table: &str) -> Result<(), Error> {
-        let answer = self.dynamodb.describe_time_to_live().table_name(table).send().await;
-        let answer = answer.map_err(|error| Error::of("DescribeTimeToLive", error))?;
+    /// A warning where the endpoint does not know it.
+    async fn enable_ttl(&self, table: &str) -> Result<Option<String>, Error> {
+        const FEATURE: &str = "time to live";
+        let answer = match self.dynamodb.describe_time_to_live().table_name(table).send().await {
+            Ok(answer) => answer,
+            Err(error) => return unknown(table, FEATURE, "DescribeTimeToLive", error).map(Some),
+        };
         let status = answer.time_to_live_description().and_then(|ttl| ttl.time_to_live_status());
         // DynamoDB refuses to enable it twice.
         if matches!(status, Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)) {
-            return Ok(());
+            return Ok(None);
         }
         let ttl = TimeToLiveSpecification::builder().attribute_name(EXPIRES_AT).enabled(true).build();
         let ttl = ttl.expect("attribute and flag are set");
-        let request = self.dynamodb.update_time_to_live().table_name(table).time_to_live_specification(ttl);
-        request.send().await.map_err(|error| Error::of("UpdateTimeToLive", error))?;
-        Ok(())
+        match self.dynamodb.update_time_to_live().table_name(table).time_to_live_specification(ttl).send().await {
+            Ok(_) => Ok(None),
+            Err(error) => unknown(table, FEATURE, "UpdateTimeToLive", error).map(Some),
+        }
     }
 
-    async fn enable_recovery(&self, table: &str) -> Result<(), Error> {
+    /// A warning where the endpoint does not know it.
+    async fn enable_recovery(&self, table: &str) -> Result<Option<String>, Error> {
         let recovery = PointInTimeRecoverySpecification::builder().point_in_time_recovery_enabled(true).build();
         let recovery = recovery.expect("the flag is set");
         let request = self.dynamodb.update_continuous_backups().table_name(table).point_in_time_recovery_specification(recovery);
         for _ in 0..WAIT_TRIES {
             match request.clone().send().await {
-                Ok(_) => return Ok(()),
+                Ok(_) => return Ok(None),
                 // A table that was just created is being prepared for backups.
                 Err(error) if error.code() == Some("ContinuousBackupsUnavailableException") => {}
-                Err(error) => return Err(Error::of("UpdateContinuousBackups", error)),
+                Err(error) => return unknown(table, "point-in-time recovery", "UpdateContinuousBackups", error).map(Some),
             }
             tokio::time::sleep(WAIT).await;
         }
@@ -127,9 +124,21 @@ fn key(request: CreateTableFluentBuilder, partition: &str, sort: Option<&str>) -
     })
 }
 
-fn warning(table: &str, feature: &str, error: &Error) -> String {
-    let innermost = successors(Some(error as &dyn std::error::Error), |error| error.source()).last();
-    format!("table `{table}` is without {feature}: {error}: {}", innermost.expect("the error itself is the first"))
+/// The warning of a protection that the endpoint does not offer.
+///
+/// # Errors
+/// Whatever else the call failed with: it may well offer it.
+fn unknown<E>(table: &str, feature: &str, operation: &'static str, error: SdkError<E>) -> Result<String, Error>
+where
+    E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+{
+    match error.code() {
+        Some(code @ ("UnknownOperationException" | "ValidationException")) => {
+            let why = error.message().unwrap_or(code);
+            Ok(format!("table `{table}`: this endpoint has no {feature} ({why})"))
+        }
+        _ => Err(Error::of(operation, error)),
+    }
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use aws_types::SdkConfig;
-use tidemark_domain::Definitions;
+use tidemark_domain::{Definitions, Running};
 use tidemark_runtime::aws::calls;
 use tidemark_runtime::clock;
 use tidemark_store::{AdoptError, RunningDefinitions, Store};
@@ -65,28 +65,20 @@ pub struct Api {
 pub enum Error {
     #[error(transparent)]
     Store(#[from] tidemark_store::Error),
-    #[error(transparent)]
-    Adopt(#[from] AdoptError),
 }
 
 impl Api {
     /// Checks the tables and the definition file. What runs is for workers to change: they know whether its tables are there.
     ///
     /// # Errors
-    /// When a table is missing or cannot be reached, or the file contradicts what runs.
+    /// When a table is missing or cannot be reached.
     pub async fn start(aws: &SdkConfig, settings: &Settings, file: &Definitions) -> Result<Self, Error> {
         let calls = calls::interceptor();
         let store = Store::new(aws, settings.tables.clone()).with_interceptor(calls.clone());
         store.verify_tables().await?;
-        let proposal = store.propose(file, clock::now()).await?;
-        for warning in &proposal.warnings {
-            tracing::warn!("{warning}");
-        }
-        if proposal.next.is_some() {
-            tracing::info!("the definition file has what does not run yet: it begins when a worker has adopted it");
-        }
-        tracing::info!(definitions = proposal.running.version, "API started");
-        let running = RunningDefinitions::new(store.clone(), proposal.running);
+        let running = running(&store, file).await?;
+        tracing::info!(definitions = running.version, "API started");
+        let running = RunningDefinitions::new(store.clone(), running);
         let streams = Streams::new(aws, settings.tables.control.clone()).with_interceptor(calls);
         let policy = UrlPolicy::new(settings.webhook_allow.clone(), settings.webhook_deny.clone());
         let webhooks = Webhooks::new(policy, &settings.keys);
@@ -105,4 +97,23 @@ impl Api {
         serve::serve(listener, router, shutdown, self.edge.drain_delay).await;
         while tasks.join_next().await.is_some() {}
     }
+}
+
+/// What an API serves: what runs. A file that contradicts it ends the start of workers only: it would be served as before, whatever
+/// the file says. Where nothing runs yet, the file is served, until a worker has adopted one.
+async fn running(store: &Store, file: &Definitions) -> Result<Running, Error> {
+    let refused = match store.propose(file, clock::now()).await {
+        Ok(proposal) => {
+            proposal.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
+            if proposal.next.is_some() {
+                tracing::info!("the definition file has what does not run yet: it begins when a worker has adopted it");
+            }
+            return Ok(proposal.running);
+        }
+        Err(AdoptError::Store(error)) => return Err(error.into()),
+        Err(AdoptError::Refused(refused)) => refused,
+    };
+    tracing::error!("no worker will start with this definition file, and what runs is served: {refused}");
+    let running = store.running().await?;
+    Ok(running.expect("only what runs refuses a file"))
 }

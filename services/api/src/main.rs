@@ -9,6 +9,7 @@ use tidemark_runtime::process::{self, Failure, Process};
 use tidemark_runtime::settings::deployment::DEFINITIONS;
 use tidemark_runtime::settings::{self, Vars};
 use tidemark_runtime::{aws, definitions, listen};
+use tokio::net::TcpListener;
 
 /// Serves the numbers that tidemark-ingest keeps, over HTTP.
 ///
@@ -38,15 +39,19 @@ async fn main() -> ExitCode {
 async fn run() -> Result<(), Failure> {
     let vars = Vars::from_process();
     let settings = Settings::read(&vars).map_err(Failure::wrong_use)?;
-    let file = definitions::read(Path::new(&settings.definitions), DEFINITIONS.name).map_err(Failure::wrong_use)?;
     let process = Process::open("tidemark-api", &vars, settings.admin_addr).await?;
-    let listener = listen::listen(settings.api_addr, API_ADDR.name).await?;
-    tracing::info!(addr = %listener.local_addr()?, "the API listens");
-    let aws = aws::from_environment().await.map_err(Failure::wrong_use)?;
-    let working = process.run(Api::start(&aws, &settings, &file), async |api, health, stop| {
+    let working = process.run(start(&settings), async |(api, listener), health, stop| {
         health.ready();
         api.serve(listener, stop).await;
         Ok(())
     });
     Box::pin(working).await
+}
+
+async fn start(settings: &Settings) -> Result<(Api, TcpListener), Failure> {
+    let file = definitions::read(Path::new(&settings.definitions), DEFINITIONS.name).map_err(Failure::wrong_use)?;
+    let listener = listen::listen(settings.api_addr, API_ADDR.name).await?;
+    tracing::info!(addr = %listener.local_addr()?, "the API listens");
+    let aws = aws::from_environment().await.map_err(Failure::wrong_use)?;
+    Ok((Api::start(&aws, settings, &file).await?, listener))
 }

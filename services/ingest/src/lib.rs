@@ -37,7 +37,7 @@ use tidemark_runtime::health::Health;
 use tidemark_store::{AdoptError, RunningDefinitions, Store};
 use tidemark_streams::{SourceStream, Streams, Worker, WorkerConfig};
 use tokio::sync::watch;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -142,9 +142,16 @@ impl Ingest {
         tasks.spawn(self.pool_task.run());
         let mut dispatching = JoinSet::new();
         dispatching.spawn(self.dispatcher.run(health.clone(), stop.clone()));
-        self.supervisor.run(health, stop).await;
-        // It was asked to stop together with the shards, and has less time than they have.
-        while dispatching.join_next().await.is_some() {}
+        let dispatched = async {
+            while let Some(ended) = dispatching.join_next().await {
+                // Slots begin anew by themselves. Without whoever starts them no webhook would go out, and nobody would be told.
+                if let Err(Ok(panicked)) = ended.map_err(JoinError::try_into_panic) {
+                    std::panic::resume_unwind(panicked);
+                }
+            }
+        };
+        // The dispatcher is asked to stop together with the shards, and has less time than they have.
+        tokio::join!(self.supervisor.run(health, stop), dispatched);
         // Nobody commits any more, so there is nothing left for it to do.
         tasks.shutdown().await;
     }

@@ -29,12 +29,16 @@ async fn run() -> Result<(), Failure> {
     fastrand::seed(RandomState::new().build_hasher().finish());
     let vars = Vars::from_process();
     let settings = Settings::read(&vars).map_err(Failure::wrong_use)?;
-    let file = definitions::read(Path::new(&settings.definitions), DEFINITIONS.name).map_err(Failure::wrong_use)?;
     let process = Process::open("tidemark-ingest", &vars, settings.admin_addr).await?;
-    let aws = aws::from_environment().await.map_err(Failure::wrong_use)?;
-    let working = process.run(Ingest::start(&aws, &settings, &file), async |ingest, health, stop| {
+    let working = process.run(start(&settings), async |ingest, health, stop| {
         ingest.run(health, stop).await;
         Ok(())
     });
     Box::pin(working).await
+}
+
+async fn start(settings: &Settings) -> Result<Ingest, Failure> {
+    let file = definitions::read(Path::new(&settings.definitions), DEFINITIONS.name).map_err(Failure::wrong_use)?;
+    let aws = aws::from_environment().await.map_err(Failure::wrong_use)?;
+    Ok(Ingest::start(&aws, settings, &file).await?)
 }

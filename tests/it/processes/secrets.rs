@@ -62,7 +62,7 @@ async fn all_secrets_are_sealed_with_the_new_key_and_the_old_one_can_go() {
     let neither = reseal(&deployment, OTHER, Some(NEW.1)).await;
     assert_eq!((neither.code, neither.stdout.as_str()), (Some(1), "0 endpoints sealed anew, 0 already with this key\n"));
     let told = neither.told();
-    assert!(told[0].contains(": opens with neither key; rotate its secret"), "{told:?}");
+    assert!(told[0].contains(": neither key opens its secret: rotate it"), "{told:?}");
     assert_eq!(told.last(), Some(&"error: 2 endpoints cannot be opened"));
 
     for expected in ["2 endpoints sealed anew, 0 already with this key\n", "0 endpoints sealed anew, 2 already with this key\n"] {

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use jiff::ToSpan;
 use tidemark_runtime::clock;
-use tidemark_store::{DeliveryState, EndpointState, JobKind, NewJob, Trigger};
+use tidemark_store::{DeliveryState, Endpoint, EndpointState, JobKind, NewJob, PreviousSecret, Trigger};
 use tidemark_tests::deployment::DEADLINE;
 use tidemark_tests::{Reaction, Received, wait_until};
 use tidemark_webhooks::event::EventType;
@@ -35,6 +36,22 @@ async fn a_failed_delivery_is_sent_again_byte_for_byte_until_it_is_taken() {
     assert_eq!(listed, [(1, "http_status", Some(500)), (2, "reset", None), (3, "timeout", None), (4, "delivered", Some(204))]);
     let health = scene.stored(&endpoint).await.health.expect("noted");
     assert!(health.contains(r#""first_failure_at":null"#) && health.contains(r#""consecutive":0"#), "{health}");
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_secret_before_that_is_lost_costs_its_signature_and_no_webhook() {
+    let scene = Scene::start().await;
+    let (endpoint, other) = (scene.endpoint("a", None).await, scene.endpoint("b", None).await);
+    // It was sealed for another endpoint, so it does not open for this one.
+    let previous = PreviousSecret { secret: scene.stored(&other).await.secret, until: clock::now() + 1.hour() };
+    let read = scene.stored(&endpoint).await;
+    let to = Endpoint { previous_secret: Some(previous), ..read.clone() };
+    scene.store().update_endpoint(&scene.tenant, &read, to).await.unwrap();
+    let worker = scene.worker().await;
+    scene.stock("tea", 3).await;
+    let [received] = &scene.receiver.until_received("a", 1).await[..] else { unreachable!("one was waited for") };
+    assert_eq!(received.header("webhook-signature").split(' ').count(), 1);
     worker.stop().await;
 }
 

@@ -20,6 +20,8 @@ pub enum Fault {
     Invalid,
     /// Refused with status 500; not forwarded.
     ServerError,
+    /// Refused as DynamoDB refuses to back up a table that was just created; not forwarded.
+    BackupsUnavailable,
     /// The connection is dropped; not forwarded.
     Reset,
     /// Forwarded and carried out; then the connection is dropped without an answer.

@@ -88,6 +88,10 @@ async fn relay(request: Request<Incoming>, upstream: &Upstream, front: &Front) -
             let message = json!({ "message": "the front finds this call invalid" });
             Ok(refuse(StatusCode::BAD_REQUEST, "ValidationException", message))
         }
+        Some(Fault::BackupsUnavailable) => {
+            let message = json!({ "message": "Backups are being enabled for the table: please retry later" });
+            Ok(refuse(StatusCode::BAD_REQUEST, "ContinuousBackupsUnavailableException", message))
+        }
         Some(Fault::ServerError) => Ok(refuse(
             StatusCode::INTERNAL_SERVER_ERROR,
             "InternalServerError",

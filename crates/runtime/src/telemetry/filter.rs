@@ -20,6 +20,9 @@ const KIND: &str = "otel.kind";
 const NEVER_SENT: [&str; 8] =
     ["h2", "hyper", "hyper_util", "opentelemetry", "reqwest", "rustls", "tower", "tidemark_runtime::telemetry"];
 
+/// The name of the event that says why a process fails, for a collector alone: people read it from `process::exit_code`.
+pub(crate) const FAILURE: &str = "tidemark.process.failed";
+
 /// Calls of AWS are spans of whatever trace they are made in. Workers poll and beat all the time outside of any; those would be
 /// traces of one span each, by the hundred thousand.
 const CALLS: &str = "tidemark_runtime::aws";
@@ -66,7 +69,8 @@ fn matches(target: &str, name: &str) -> bool {
     })
 }
 
-/// What the SDK says for every batch that is not sent; `client.rs` says it once in a while, and `shutdown` at the end.
+/// Why a process fails; and what the SDK says for every batch that is not sent: `client.rs` says it once in a while, and `shutdown`
+/// at the end.
 fn is_told_otherwise(metadata: &Metadata<'_>) -> bool {
     let name = metadata.name();
     let is_repeated = name.starts_with("Export.Failed.")
@@ -74,7 +78,7 @@ fn is_told_otherwise(metadata: &Metadata<'_>) -> bool {
         || name.ends_with(".Export.Error")
         || name.ends_with(".AfterShutdown")
         || name.contains(".Shutdown.");
-    is_repeated && is_of(metadata, "opentelemetry")
+    name == FAILURE || (is_repeated && is_of(metadata, "opentelemetry"))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tidemark_domain::{EventId, TenantId};
 use tidemark_runtime::clock;
 use tidemark_runtime::telemetry::trace;
@@ -83,7 +83,9 @@ impl Dispatch {
         self.instruments.attempted(&sent, delivery.value.trigger);
         // What is sent again when somebody asks for it is no news.
         if let (Outcome::Delivered, Trigger::Scheduled, Some(at)) = (sent.outcome, delivery.value.trigger, changed_at) {
-            self.instruments.alert_told(&delivery.value.event_type, clock::now().duration_since(at).unsigned_abs());
+            // Another machine's clock timed the change, and may be ahead.
+            let since_change = clock::now().duration_since(at).max(SignedDuration::ZERO).unsigned_abs();
+            self.instruments.alert_told(&delivery.value.event_type, since_change);
         }
         self.our_side.saw(&sent);
         if sent.outcome.is_ours() {
@@ -203,8 +205,12 @@ fn request(
 ) -> Result<Request, Unsendable> {
     let open = |sealed: &str| open(keys, delivery.tenant.id(), endpoint, sealed);
     let previous = endpoint.previous_secret.as_ref().filter(|previous| now < previous.until);
-    let secrets =
-        Secrets { current: open(&endpoint.secret)?, previous: previous.map(|previous| open(&previous.secret)).transpose()? };
+    // It only signs along: where it is lost, what is lost is its signature.
+    let previous = previous.and_then(|previous| {
+        let opened = open(&previous.secret);
+        opened.inspect_err(|error| tracing::warn!(endpoint = %endpoint.id, %error, "webhooks go without the secret before")).ok()
+    });
+    let secrets = Secrets { current: open(&endpoint.secret)?, previous };
     let headers: BTreeMap<String, String> = endpoint.headers.clone();
     Ok(Request {
         url: endpoint.url.clone(),

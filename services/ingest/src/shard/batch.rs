@@ -45,12 +45,7 @@ impl ShardTask {
             messaging.batch.message_count = Empty,
             tidemark.shard = self.held.shard.as_str(),
         );
-        let next = self.process(pending, stop).instrument(span.clone()).await;
-        if next.is_err() {
-            span.record("otel.status_code", "ERROR");
-            span.record("error.type", "commit_failed");
-        }
-        next
+        self.process(pending, stop).instrument(span.clone()).await.inspect_err(|_| failed(&span))
     }
 
     /// The same, within the span of the batch.
@@ -81,17 +76,27 @@ impl ShardTask {
         }
         let lane = |metric: &_| running.metrics.get(metric).map_or(0, |metric| self.lane(metric.lanes_written(now)));
         // Made before what it writes: events carry its name.
-        let committing = tracing::info_span!("commit", otel.kind = "internal", tidemark.rows = Empty, tidemark.outcome = Empty);
+        let committing = tracing::info_span!(
+            "commit",
+            otel.kind = "internal",
+            otel.status_code = Empty,
+            error.type = Empty,
+            tidemark.rows = Empty,
+            tidemark.outcome = Empty,
+        );
         let (stream, traceparent) = (self.arn.as_str(), trace::traceparent_of(&committing));
         let writing = Writing { stream, now, alert_max_age: self.shared.alert_max_age, traceparent: traceparent.as_deref() };
-        let writes = if self.is_diverting { fold.diverted(lane, &writing)? } else { fold.writes(lane, &writing)? };
-        self.shared.values.remember(&running, writes.rows.iter().map(|row| &row.key)).await?;
+        let writes = if self.is_diverting { fold.diverted(lane, &writing) } else { fold.writes(lane, &writing) };
+        let writes = writes.inspect_err(|_| failed(&committing))?;
+        let remembered = self.shared.values.remember(&running, writes.rows.iter().map(|row| &row.key)).await;
+        remembered.inspect_err(|_| failed(&committing))?;
         let advance = self.held.advance(&to, running.version);
         let from = self.provenance(last, now);
         let full = if fold.records() > 1 { FullRows::Split } else { FullRows::Divert };
         let (rows, started, announced) = (writes.rows.len(), Instant::now(), Announced::of(&writes));
         committing.record("tidemark.rows", rows);
-        let outcome = self.shared.pool.commit(&advance, writes, &from, full).instrument(committing.clone()).await?;
+        let outcome = self.shared.pool.commit(&advance, writes, &from, full).instrument(committing.clone()).await;
+        let outcome = outcome.inspect_err(|_| failed(&committing))?;
         committing.record("tidemark.outcome", outcome.as_str());
         if outcome == Outcome::Decided(Verdict::Committed) {
             self.shared.instruments.committed(started.elapsed(), rows, fold.records(), fold.quarantined());
@@ -211,6 +216,12 @@ impl ShardTask {
         let lanes = u32::from(lanes.max(1));
         u16::try_from(crc32fast::hash(self.held.shard.as_str().as_bytes()) % lanes).expect("less than a u16")
     }
+}
+
+/// Notes in a span that its commit was given up.
+fn failed(span: &Span) {
+    span.record("otel.status_code", "ERROR");
+    span.record("error.type", "commit_failed");
 }
 
 /// What a commit announces, told once it is made.
