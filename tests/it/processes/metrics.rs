@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use tidemark_runtime::clock;
-use tidemark_tests::deployment::{DEADLINE, SECRET_KEY};
+use tidemark_tests::deployment::DEADLINE;
 use tidemark_tests::{Deployment, Fault, Reaction, Receiver, When, wait_until};
 use tokio::task::JoinSet;
 
 use self::page::Page;
+use super::pod::variables;
 use super::process::{Process, ask, http, post};
 
 const DEFINITIONS: &str = "
@@ -97,14 +98,8 @@ impl Scene {
         std::fs::write(&definitions, DEFINITIONS).unwrap();
         let deployment = Deployment::start_with_shards(DEFINITIONS, 1).await;
         deployment.create_tenant(TENANT, "UTC").await;
-        let mut variables = deployment.world.variables().to_vec();
-        variables.extend([
-            ("TIDEMARK_DEFINITIONS", definitions.to_str().expect("text").to_owned()),
-            (SECRET_KEY.0, SECRET_KEY.1.to_owned()),
-            ("TIDEMARK_API_ADDR", "127.0.0.1:0".to_owned()),
-            ("TIDEMARK_ADMIN_ADDR", "127.0.0.1:0".to_owned()),
-            ("TIDEMARK_WEBHOOK_ALLOW_CIDRS", "127.0.0.0/8".to_owned()),
-        ]);
+        let mut variables = variables(&deployment, &definitions);
+        variables.push(("TIDEMARK_WEBHOOK_ALLOW_CIDRS", "127.0.0.0/8".to_owned()));
         Self { key: deployment.key_of(TENANT).await, receiver: Receiver::start().await, deployment, variables }
     }
 

@@ -50,7 +50,8 @@ pub(super) async fn is_ready(client: &reqwest::Client, readiness_url: &str) -> b
     client.get(readiness_url).send().await.is_ok_and(|answer| answer.status() == 200)
 }
 
-fn spawn(workload: &str, deployment: &Deployment, definitions: &Path) -> Process {
+/// What a workload is told: where its world and its definitions are, and to listen wherever there is room.
+pub(super) fn variables(deployment: &Deployment, definitions: &Path) -> Vec<(&'static str, String)> {
     let mut variables = deployment.world.variables().to_vec();
     variables.extend([
         ("TIDEMARK_DEFINITIONS", definitions.to_str().expect("text").to_owned()),
@@ -58,7 +59,11 @@ fn spawn(workload: &str, deployment: &Deployment, definitions: &Path) -> Process
         ("TIDEMARK_API_ADDR", "127.0.0.1:0".to_owned()),
         ("TIDEMARK_ADMIN_ADDR", "127.0.0.1:0".to_owned()),
     ]);
-    Process::spawn(workload, &[], &variables)
+    variables
+}
+
+fn spawn(workload: &str, deployment: &Deployment, definitions: &Path) -> Process {
+    Process::spawn(workload, &[], &variables(deployment, definitions))
 }
 
 async fn address(process: &mut Process, message: &str) -> String {

@@ -8,10 +8,11 @@ use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use serde_json::{Value, json};
 use tidemark_runtime::telemetry::FLUSH_MAX;
 use tidemark_tests::collector::{Collected, Log, Span};
-use tidemark_tests::deployment::{DEADLINE, SECRET_KEY};
+use tidemark_tests::deployment::DEADLINE;
 use tidemark_tests::policy::Part;
 use tidemark_tests::{Collector, Deployment, Fault, When, Workload, wait_until};
 
+use super::pod::variables;
 use super::process::{Ended, Process, ask, free_port, http, run, since_yesterday};
 
 /// A busy machine gets so much time to end a process that has nothing to wait for.
@@ -326,14 +327,8 @@ fn spawn(
     let folder = tempfile::tempdir().unwrap();
     let definitions = folder.path().join("shop.yaml");
     std::fs::write(&definitions, SHOP).unwrap();
-    let mut variables = deployment.world.variables().to_vec();
-    variables.extend([
-        ("TIDEMARK_DEFINITIONS", definitions.to_str().expect("text").to_owned()),
-        (SECRET_KEY.0, SECRET_KEY.1.to_owned()),
-        ("TIDEMARK_API_ADDR", "127.0.0.1:0".to_owned()),
-        ("TIDEMARK_ADMIN_ADDR", "127.0.0.1:0".to_owned()),
-        (ENDPOINT, collector.endpoint()),
-    ]);
+    let mut variables = variables(deployment, &definitions);
+    variables.push((ENDPOINT, collector.endpoint()));
     variables.extend(SOON.iter().chain(more).map(|(name, value)| (*name, (*value).to_owned())));
     (folder, Process::spawn(workload, &[], &variables))
 }
