@@ -31,6 +31,9 @@ pub enum Error {
          set it to the region of the tables, such as eu-central-1 (with AWS_ENDPOINT_URL any name will do)"
     )]
     NoRegion,
+    /// The SDK's HTTP client panics where it finds none, whether TLS is to be spoken or not.
+    #[error("no certificate authorities are found here: install ca-certificates, or set SSL_CERT_FILE to a file that has them")]
+    NoAuthorities,
 }
 
 /// The configuration of the standard provider chain: `AWS_*` variables, profile, web identity, container, instance metadata.
@@ -38,8 +41,11 @@ pub enum Error {
 /// Credentials are looked up at the first call, not here.
 ///
 /// # Errors
-/// [`Error::NoRegion`] when the chain names no region.
+/// [`Error::NoAuthorities`], and [`Error::NoRegion`] when the chain names no region.
 pub async fn from_environment() -> Result<SdkConfig, Error> {
+    if rustls_native_certs::load_native_certs().certs.is_empty() {
+        return Err(Error::NoAuthorities);
+    }
     let config = aws_config::defaults(BehaviorVersion::latest()).timeout_config(timeouts()).retry_config(retries()).load().await;
     if config.region().is_none() {
         return Err(Error::NoRegion);

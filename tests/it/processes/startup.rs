@@ -74,6 +74,19 @@ async fn missing_tables_are_named_with_the_command_that_makes_them() {
 }
 
 #[tokio::test]
+async fn a_machine_without_certificate_authorities_is_told() {
+    let world = World::start().await;
+    let variables = changed(complete(&world), "SSL_CERT_FILE", "/nowhere");
+    for workload in WORKLOADS {
+        assert_told(
+            &run(workload, &[], &variables).await,
+            2,
+            "no certificate authorities are found here: install ca-certificates",
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_stream_that_is_off_is_told() {
     let world = World::start().await;
     create_source(&world, None).await;
