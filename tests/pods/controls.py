@@ -36,7 +36,7 @@ def of_surroundings(world: World) -> Iterator[Control]:
     trusted = files.pop(ROOTS)
     yield "a root that no image trusts", "UnknownIssuer", world.init
     files[ROOTS] = ""
-    yield "an image without roots", "no valid root certificates parsed", world.init
+    yield "an image without roots", "no certificate authorities are found", world.init
     files[ROOTS] = trusted
     world.around.resolv_conf = resolved.replace(world.network.gateway, "127.0.0.1")
     yield "names that nobody knows", "failed to lookup address", world.init
