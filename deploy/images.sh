@@ -27,16 +27,7 @@ while [ $# -gt 0 ]; do
     esac
 done
 
-# need FILE_OR_COMMAND DEBIAN_PACKAGE
-need() {
-    if command -v "$1" >/dev/null || [ -e "$1" ]; then return; fi
-    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-        echo "error: $1 is missing; install it (Debian: apt-get install $2) and run $0 again" >&2
-        exit 1
-    fi
-    apt-get update -qq >&2
-    DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends "$2" >&2
-}
+. tests/need.sh
 
 # Mozilla's roots as Debian packages them. Not /etc/ssl/certs: there a machine adds its own.
 roots=/usr/share/ca-certificates/mozilla

@@ -12,13 +12,7 @@ version=2.9.30
 sha256=3503ffac19f183407909fecdacf4db51ab1fdad1da7b2f177016670b2d80e4b9
 home="$root/target/dynamodb-local/$version"
 
-# need COMMAND DEBIAN_PACKAGE...
-need() {
-    command -v "$1" >/dev/null && return
-    echo "$1 is missing: installing it" >&2
-    apt-get update -qq >&2
-    DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends "${@:2}" >&2
-}
+. "$root/tests/need.sh"
 
 fetch() {
     need npm nodejs npm

@@ -7,10 +7,10 @@ set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
 cd "$here/../.."
 . "$here/tools.sh"
-need python3 'command -v python3' python3
+need python3 python3
 need_node
 export CHROMIUM="${CHROMIUM:-chromium}"
-need "$CHROMIUM" "command -v $CHROMIUM" chromium
+need "$CHROMIUM" chromium
 CHROMIUM="$(command -v "$CHROMIUM")"
 
 kept docs "$here/docs"

@@ -12,7 +12,7 @@ cd "$here/../.."
 FETCH_SECONDS_MAX=60
 need_python
 need_node
-need git 'command -v git' git
+need git git
 
 kept document "$here/document"
 REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true \

@@ -1,34 +1,11 @@
 # What the scripts beside this one need: tools that are there or installed, and a `tidemark` to run. Sourced, at the root of the checkout.
 
-# need WHAT TEST DEBIAN_PACKAGE...: installs what is missing, if that may be.
-need() {
-    eval "$2" >/dev/null 2>&1 && return
-    if [ "$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then
-        echo "error: $1 is missing; install it (Debian: apt-get install ${*:3}) and run $0 again" >&2
-        exit 1
-    fi
-    echo "$1 is missing: installing it" >&2
-    apt-get update -qq >&2
-    DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends "${@:3}" >&2
-}
-
-# at_least WHAT VERSION WANTED
-at_least() {
-    [ "$(printf '%s\n' "$2" "$3" | sort --version-sort | head -n 1)" = "$3" ] && return
-    echo "error: $1 $2 is too old; install $3 or newer and run $0 again" >&2
-    exit 1
-}
-
-need_python() {
-    need python3 'command -v python3' python3
-    need "python3's venv" 'python3 -c "import ensurepip, venv"' python3-venv
-    at_least python3 "$(python3 -c 'import platform; print(platform.python_version())')" 3.11
-}
+. tests/need.sh
 
 # The linter wants 20.19; the others 20.
 need_node() {
-    need node 'command -v node' nodejs
-    need npm 'command -v npm' npm
+    need node nodejs
+    need npm npm
     at_least node "$(node -p process.versions.node)" 20.19
 }
 

@@ -11,16 +11,7 @@ set -euo pipefail
 here="$(cd "$(dirname "$0")" && pwd)"
 cd "$here/../.."
 
-# need COMMAND DEBIAN_PACKAGE
-need() {
-    if command -v "$1" >/dev/null || [ -e "$1" ]; then return; fi
-    if ! command -v apt-get >/dev/null; then
-        echo "error: $1 is missing; install it and run $0 again" >&2
-        exit 1
-    fi
-    apt-get update -qq >&2
-    DEBIAN_FRONTEND=noninteractive apt-get install -qq --yes --no-install-recommends "$2" >&2
-}
+. tests/need.sh
 
 # Inside of the namespaces, with DynamoDB Local.
 if [ "${1:-}" = --inside ]; then
@@ -52,10 +43,9 @@ deploy/images.sh --binaries "$work/binaries" --into "$work/again" --any-size >/d
 
 # What stands in for the image of `helm test`, which cannot be pulled here: BusyBox, but GNU's wget, as that of Debian's BusyBox crashes
 # when it is given a time limit.
-(cd "$work" && { apt-get download -qq -o APT::Sandbox::User=root busybox 2>/dev/null ||
-    { apt-get update -qq >&2 && apt-get download -qq -o APT::Sandbox::User=root busybox; }; })
-mkdir "$work/busybox"
-dpkg-deb --fsys-tarfile "$work"/busybox_*.deb | tar --extract --directory "$work/busybox" ./bin/busybox
+mkdir -p "$work/busybox/bin"
+taken_from busybox bin/busybox > "$work/busybox/bin/busybox"
+chmod +x "$work/busybox/bin/busybox"
 for applet in sh grep; do ln "$work/busybox/bin/busybox" "$work/busybox/bin/$applet"; done
 cp "$(command -v wget)" "$work/busybox/bin/wget"
 ldd "$work"/busybox/bin/{busybox,wget} | grep -o '/lib[^ ]*' | sort -u | xargs -I {} install -D {} "$work/busybox{}"
