@@ -46,6 +46,8 @@ async fn a_sum_that_needs_39_digits_is_quarantined_and_everything_else_goes_on()
     let named: Vec<&str> =
         records.iter().filter(|record| record.code == "row_overflow").map(|record| record.reason.as_str()).collect();
     assert!(named.iter().any(|reason| reason.contains("sales.item#g1") && reason.contains("gold#")), "{named:#?}");
+    let concerned = deployment.store.concerned(&records[0].source, 10).await.unwrap().tenants;
+    assert_eq!(concerned.iter().map(|(tenant, _)| tenant.as_str()).collect::<Vec<_>>(), ["acme"]);
     ingest.stop().await;
 }
 

@@ -10,6 +10,8 @@ use tidemark_tests::deployment::DEADLINE;
 use tidemark_tests::oracle::stock::check_levels;
 use tidemark_tests::{Deployment, Fault, When, oracle, wait_until};
 
+mod concerned;
+
 const UNITS: (&str, &str) = ("sales", "units");
 
 /// A good order, with some attributes changed or (null) left out.
@@ -181,5 +183,7 @@ async fn what_dynamodb_will_never_take_is_diverted_and_stops_nothing() {
     let tenant = Tenant::named_by_operator(TenantId::new("acme").unwrap());
     let counts = deployment.store.quarantine_counts(&tenant).await.unwrap();
     assert_eq!(counts.values().map(|count| count.overflows).collect::<Vec<_>>(), [1], "the API calls these numbers inexact");
+    let listed = deployment.store.concerned(&record.source, 10).await.unwrap().tenants;
+    assert_eq!(listed.iter().map(|(tenant, _)| tenant.as_str()).collect::<Vec<_>>(), ["acme"], "operators see whose they are");
     ingest.stop().await;
 }

@@ -40,7 +40,7 @@ pub(crate) enum Command {
     Secrets(Secrets),
     /// Show each source: watermark, lag, shards by state and owner, gaps, quarantined records.
     Status(Status),
-    /// Look at records that could not be counted.
+    /// Look at records that could not be counted: whose they are, why, and what they said.
     #[command(subcommand)]
     Quarantine(Quarantine),
     /// Show and change the running definitions.
@@ -160,9 +160,12 @@ pub(crate) struct Status {
     pub(crate) json: bool,
 }
 
+/// Most records or tenants that `tidemark quarantine list` lists.
+pub(crate) const QUARANTINE_LISTED_MAX: u16 = 1000;
+
 /// Whose quarantine.
 #[derive(Debug, Args)]
-#[group(required = true, multiple = false)]
+#[group(multiple = false)]
 pub(crate) struct Whose {
     /// Records of this tenant.
     #[arg(long)]
@@ -174,18 +177,22 @@ pub(crate) struct Whose {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Quarantine {
-    /// List quarantined records, newest day first.
+    /// List whose records are quarantined, or the records of one tenant or source.
+    ///
+    /// Without --tenant and --source: how many records each source and tenant has ever had quarantined, and when the latest of them was
+    /// written. With one of them: its records, newest day first; each is kept 30 days.
     List {
         #[command(flatten)]
         whose: Whose,
-        /// At most so many.
-        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=1000))]
+        /// At most so many records, or tenants.
+        #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=i64::from(QUARANTINE_LISTED_MAX)))]
         limit: u16,
         /// Print JSON, for scripts.
         #[arg(long)]
         json: bool,
     },
     /// Show one record with both images.
+    #[command(mut_group("Whose", |group| group.required(true)))]
     Show {
         /// The record's id, as `tidemark quarantine list` has it.
         id: QuarantineId,

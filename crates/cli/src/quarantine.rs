@@ -4,16 +4,22 @@ use serde_json::{Value, json};
 use tidemark_runtime::process::Failure;
 use tidemark_store::{QuarantineQuery, Quarantined, StoredImage};
 
-use crate::command::{Quarantine, Whose};
+mod overview;
+
+use crate::command::{QUARANTINE_LISTED_MAX, Quarantine, Whose};
 use crate::connection::Connection;
 use crate::output::{self, say};
 
 pub(crate) async fn run(command: Quarantine) -> Result<(), Failure> {
     let connection = Connection::open().await?;
     match command {
-        Quarantine::List { whose, limit, json } => list(&connection, whose, limit, json).await,
+        Quarantine::List { whose, limit, json } => match whose.named() {
+            Some(whose) => list(&connection, &whose, limit, json).await,
+            None => overview::list(&connection, limit, json).await,
+        },
         Quarantine::Show { id, whose, json } => {
-            let found = connection.store.quarantined_record_of(&whose.named(), &id).await?;
+            let whose = whose.named().expect("clap requires one of them");
+            let found = connection.store.quarantined_record_of(&whose, &id).await?;
             let record = found.ok_or_else(|| Failure::failed(format!("no record {id} here; records are kept 30 days")))?;
             show(&record, json);
             Ok(())
@@ -21,9 +27,9 @@ pub(crate) async fn run(command: Quarantine) -> Result<(), Failure> {
     }
 }
 
-async fn list(connection: &Connection, whose: Whose, limit: u16, json: bool) -> Result<(), Failure> {
+async fn list(connection: &Connection, whose: &tidemark_store::Whose, limit: u16, json: bool) -> Result<(), Failure> {
     let query = QuarantineQuery { after: None, limit: usize::from(limit), now: tidemark_runtime::clock::now() };
-    let page = connection.store.quarantined_of(&whose.named(), &query).await?;
+    let page = connection.store.quarantined_of(whose, &query).await?;
     if json {
         output::json(&json!({ "data": page.records.iter().map(in_json).collect::<Vec<_>>(), "more": page.more }));
         return Ok(());
@@ -36,9 +42,18 @@ async fn list(connection: &Connection, whose: Whose, limit: u16, json: bool) -> 
         |record: &Quarantined| vec![record.id.to_string(), record.at.to_string(), record.code.clone(), record.reason.clone()];
     output::table(&["id", "at", "code", "reason"], &page.records.iter().map(row).collect::<Vec<_>>());
     if page.more {
-        say!("… and more: raise --limit");
+        say_cut(limit);
     }
     Ok(())
+}
+
+/// Tells that there is more than was listed.
+fn say_cut(limit: u16) {
+    if limit < QUARANTINE_LISTED_MAX {
+        say!("… and more: raise --limit");
+    } else {
+        say!("… and more, which is not listed");
+    }
 }
 
 fn show(record: &Quarantined, json: bool) {
@@ -71,11 +86,9 @@ fn in_json(record: &Quarantined) -> Value {
 }
 
 impl Whose {
-    fn named(self) -> tidemark_store::Whose {
-        match (self.tenant, self.source) {
-            (Some(tenant), _) => tidemark_store::Whose::Tenant(tenant),
-            (None, Some(source)) => tidemark_store::Whose::Source(source),
-            (None, None) => unreachable!("clap requires one of them"),
-        }
+    /// `None`: nobody was named.
+    fn named(self) -> Option<tidemark_store::Whose> {
+        let of_tenant = self.tenant.map(tidemark_store::Whose::Tenant);
+        of_tenant.or_else(|| self.source.map(tidemark_store::Whose::Source))
     }
 }

@@ -5,11 +5,15 @@ use serde_json::{Value, json};
 use tidemark_domain::SourceName;
 use tidemark_domain::definition::Source;
 use tidemark_runtime::process::Failure;
+use tidemark_store::{ConcernedPage, QuarantineCount};
 use tidemark_streams::{ShardState, StreamStatus};
 
 use crate::command::Status;
 use crate::connection::Connection;
 use crate::output::{self, say};
+
+/// Most tenants of a source's quarantined records that are counted, for each is a read.
+const TENANTS_MAX: usize = 100;
 
 /// One source and what is known of its stream.
 struct SourceStatus {
@@ -17,7 +21,9 @@ struct SourceStatus {
     table: String,
     /// `None`: no worker has ever read it.
     stream: Option<StreamStatus>,
-    quarantined: u64,
+    quarantined: QuarantineCount,
+    /// Whose they are, as far as a tenant could be read.
+    concerned: ConcernedPage,
 }
 
 pub(crate) async fn run(options: Status) -> Result<(), Failure> {
@@ -40,8 +46,12 @@ async fn gather(connection: &Connection) -> Result<Vec<SourceStatus>, Failure> {
     let mut sources = Vec::new();
     for (name, Source { table, .. }) in running.sources {
         let stream = connection.streams.table_status(&table).await?;
-        let quarantined = counts.get(&name).copied().unwrap_or_default().records;
-        sources.push(SourceStatus { name, table, stream, quarantined });
+        let quarantined = counts.get(&name).copied().unwrap_or_default();
+        let concerned = match quarantined.records {
+            0 => ConcernedPage::default(),
+            _ => connection.store.concerned(&name, TENANTS_MAX).await?,
+        };
+        sources.push(SourceStatus { name, table, stream, quarantined, concerned });
     }
     Ok(sources)
 }
@@ -56,7 +66,7 @@ impl SourceStatus {
     }
 
     fn print(&self, now: Timestamp) {
-        let Self { name, table, quarantined, .. } = self;
+        let Self { name, table, .. } = self;
         say!("source {name} (table {table})");
         let Some(stream) = &self.stream else {
             say!("  never read: is tidemark-ingest running?");
@@ -71,7 +81,7 @@ impl SourceStatus {
             if stream.watermark.history_complete { "complete" } else { "incomplete: net changes since the start" }
         );
         say!("  gaps         {}", stream.gaps.len());
-        say!("  quarantined  {quarantined}");
+        say!("  quarantined  {}", self.quarantined());
         for gap in &stream.gaps {
             say!("    gap in {} after {}: {} ({})", gap.shard, gap.position, gap.reason.as_str(), gap.detected_at);
         }
@@ -85,6 +95,23 @@ impl SourceStatus {
         if !unfinished.is_empty() {
             output::table(&["    shard", "owner", "position"], &unfinished.into_iter().map(row).collect::<Vec<_>>());
         }
+    }
+
+    /// How many records, whose they are, and what to do about them.
+    fn quarantined(&self) -> String {
+        let QuarantineCount { records, without_tenant, .. } = self.quarantined;
+        if records == 0 {
+            return "0".to_owned();
+        }
+        let tenants = output::counted(self.concerned.tenants.len(), "tenant");
+        let of_tenants = match (self.concerned.tenants.len(), self.concerned.more) {
+            (0, _) => None,
+            (_, false) => Some(format!("of {tenants}")),
+            (_, true) => Some(format!("of more than {tenants}")),
+        };
+        let of_nobody = (without_tenant > 0).then(|| format!("{without_tenant} whose tenant cannot be read"));
+        let whose: Vec<String> = of_tenants.into_iter().chain(of_nobody).collect();
+        format!("{records} ({}): see `tidemark quarantine list`", whose.join("; "))
     }
 
     fn in_json(&self, now: Timestamp) -> Value {
@@ -113,7 +140,31 @@ impl SourceStatus {
             "exact": stream.map(|stream| stream.watermark.exact && stream.watermark.history_complete),
             "history_complete": stream.map(|stream| stream.watermark.history_complete),
             "gaps": stream.map(gaps).unwrap_or_default(), "shards": stream.map(shards).unwrap_or_default(),
-            "quarantined": self.quarantined,
+            "quarantined": self.quarantined.records, "quarantined_without_tenant": self.quarantined.without_tenant,
+            "quarantined_tenants": { "count": self.concerned.tenants.len(), "more": self.concerned.more },
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidemark_domain::TenantId;
+
+    fn quarantined(records: u64, without_tenant: u64, tenants: usize, more: bool) -> String {
+        let count = QuarantineCount { records, without_tenant, ..QuarantineCount::default() };
+        let tenant = |index| (TenantId::new(&format!("t{index}")).expect("an id"), QuarantineCount::default());
+        let concerned = ConcernedPage { tenants: (0..tenants).map(tenant).collect(), more };
+        let name = SourceName::new("orders").expect("a name");
+        SourceStatus { name, table: "Orders".to_owned(), stream: None, quarantined: count, concerned }.quarantined()
+    }
+
+    #[test]
+    fn quarantined_records_are_told_with_whose_they_are_as_far_as_it_is_known() {
+        assert_eq!(quarantined(0, 0, 0, false), "0");
+        assert_eq!(quarantined(3, 3, 0, false), "3 (3 whose tenant cannot be read): see `tidemark quarantine list`");
+        assert_eq!(quarantined(3, 0, 1, false), "3 (of 1 tenant): see `tidemark quarantine list`");
+        let told = "900 (of more than 100 tenants; 2 whose tenant cannot be read): see `tidemark quarantine list`";
+        assert_eq!(quarantined(900, 2, 100, true), told);
     }
 }

@@ -21,7 +21,7 @@ use crate::error::Error;
 use crate::item::{key_item, n};
 use crate::key::{self, EXPIRES_AT};
 use crate::provenance::Provenance;
-use crate::quarantine::QuarantineWrite;
+use crate::quarantine::{Concerned, QuarantineWrite};
 use crate::transact::{CONDITION_FAILED, TRANSIENT, code};
 
 mod divert;
@@ -128,6 +128,12 @@ impl Writes {
         let for_diverted = if diverted.is_empty() { 0 } else { 2 * diverted.len() + 1 };
         let for_quarantine = self.quarantine.len() + counters.len() + for_diverted;
         1 + self.decisions.items() + self.rows.len() + for_quarantine
+    }
+
+    /// Whose quarantine the commit puts records into. Each must be [listed](Store::list_concerned) before it is made.
+    pub fn concerned(&self, from: &Provenance) -> BTreeSet<Concerned> {
+        let diverted = self.diverted().map(|row| Concerned { source: from.source.clone(), tenant: row.key.tenant.clone() });
+        self.quarantine.iter().filter_map(QuarantineWrite::concerned).chain(diverted).collect()
     }
 
     fn diverted(&self) -> impl Iterator<Item = &RowWrite> {

@@ -184,13 +184,23 @@ pub(crate) fn quarantine_sort_key(source: &SourceName, sequence: &str) -> String
     format!("{source}#{sequence}")
 }
 
-/// How many records of a source a tenant, or the source itself, has had quarantined: one of several counters to be added up.
+/// The tenants that quarantined records of a source are of. No day can be meant: a source's name has no `#`.
+pub(crate) fn quarantine_tenants(source: &SourceName) -> String {
+    format!("Q#{source}")
+}
+
+/// How many records a tenant, or each source, has had quarantined; `None`: whosesoever they are.
+pub(crate) fn quarantine_counts(tenant: Option<&TenantId>) -> String {
+    tenant.map_or_else(|| "QN".to_owned(), |tenant| format!("T#{tenant}#QN"))
+}
+
+/// One of several counters of a source's records, to be added up.
 pub(crate) fn quarantine_count(whose: &crate::Whose, source: &SourceName, lane: u32) -> Key {
-    let pk = match whose {
-        crate::Whose::Tenant(tenant) => format!("T#{tenant}#QN"),
-        crate::Whose::Source(_) => "QN".to_owned(),
+    let tenant = match whose {
+        crate::Whose::Tenant(tenant) => Some(tenant),
+        crate::Whose::Source(_) => None,
     };
-    Key::new(pk, format!("{source}#{lane}"))
+    Key::new(quarantine_counts(tenant), format!("{source}#{lane}"))
 }
 
 /// In the control table.

@@ -57,7 +57,8 @@ pub use job::{Job, JobKind, NewJob, Progress};
 pub use level::{LevelCursor, LevelPage, LevelQuery, LevelRow, LevelWrite, LevelsBy};
 pub use provenance::Provenance;
 pub use quarantine::{
-    QuarantineCount, QuarantineId, QuarantinePage, QuarantineQuery, QuarantineWrite, Quarantined, StoredImage, Whose,
+    Concerned, ConcernedPage, QuarantineCount, QuarantineId, QuarantinePage, QuarantineQuery, QuarantineWrite, Quarantined,
+    StoredImage, Whose,
 };
 pub use rule::{LANES, RULES_MAX, RuleError, RulesCheck, RulesLane};
 pub use table::{Created, Tables};

@@ -1,6 +1,5 @@
 //! The quarantine: what could not be counted, with both images and the reason, kept 30 days.
 
-use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use jiff::Timestamp;
@@ -12,9 +11,13 @@ use crate::item::{Item, Stored, key_item, s};
 use crate::key::{self, Key, PK, SK};
 use crate::{Store, Tenant};
 
+mod concerned;
+mod count;
 mod image;
 mod write;
 
+pub use concerned::{Concerned, ConcernedPage};
+pub use count::QuarantineCount;
 pub use image::StoredImage;
 pub use write::QuarantineWrite;
 use write::RETENTION_DAYS;
@@ -24,8 +27,7 @@ const CODE: &str = "code";
 const REASON: &str = "reason";
 const OLD: &str = "old";
 const NEW: &str = "new";
-const COUNT: &str = "records";
-const OVERFLOWS: &str = "overflows";
+
 /// Whose quarantine a record is in.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Whose {
@@ -69,15 +71,6 @@ pub struct QuarantineQuery {
     pub limit: usize,
     /// Days older than the retention before this are not asked for.
     pub now: Timestamp,
-}
-
-/// How much of a source was ever quarantined.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct QuarantineCount {
-    /// Records, of whatever kind.
-    pub records: u64,
-    /// Those among them that hold deltas which their rows refused: some rows are broken.
-    pub overflows: u64,
 }
 
 /// A page of records, newest day first.
@@ -163,40 +156,6 @@ impl Store {
     pub async fn quarantined_record_of(&self, whose: &Whose, id: &QuarantineId) -> Result<Option<Quarantined>, Error> {
         let item = self.get(&id.key(whose)).await?;
         item.map(|item| decode(&item, id.date)).transpose()
-    }
-
-    /// How many records of each source were ever quarantined for a tenant.
-    ///
-    /// # Errors
-    /// When the items cannot be read.
-    pub async fn quarantine_counts(&self, tenant: &Tenant) -> Result<BTreeMap<SourceName, QuarantineCount>, Error> {
-        self.counts(format!("T#{}#QN", tenant.id())).await
-    }
-
-    /// How many records of each source were ever quarantined, whosoever they were.
-    ///
-    /// # Errors
-    /// When the items cannot be read.
-    pub async fn quarantine_counts_of_sources(&self) -> Result<BTreeMap<SourceName, QuarantineCount>, Error> {
-        self.counts("QN".to_owned()).await
-    }
-
-    async fn counts(&self, pk: String) -> Result<BTreeMap<SourceName, QuarantineCount>, Error> {
-        let query = self.client.query().table_name(&self.tables.data).consistent_read(true);
-        let query = query.key_condition_expression("#pk = :pk").expression_attribute_names("#pk", PK);
-        let output = query.expression_attribute_values(":pk", s(pk)).send().await;
-        let output = output.map_err(|error| Error::from_sdk(&self.tables.data, error))?;
-        let mut counts: BTreeMap<SourceName, QuarantineCount> = BTreeMap::new();
-        for item in output.items() {
-            let stored = Stored(item);
-            let sk = stored.text(SK)?;
-            let name = sk.split_once('#').map_or(sk.as_str(), |(source, _)| source);
-            let source = SourceName::new(name).map_err(|error| stored.corrupt(SK, &error.to_string()))?;
-            let count = counts.entry(source).or_default();
-            count.records += stored.number(COUNT)?.unwrap_or(0);
-            count.overflows += stored.number(OVERFLOWS)?.unwrap_or(0);
-        }
-        Ok(counts)
     }
 
     async fn quarantined_on(

@@ -4,12 +4,14 @@
 //! twice, late, or by a worker that lost its lease finds the position elsewhere and changes nothing; and an answer that got
 //! lost is found out by looking at the position. Nothing here remembers what was sent: the stored shard is the only witness.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tidemark_store::{CommitError, ITEMS_MAX, Provenance, RowChange, Store, Writes};
 use tidemark_streams::{Advance, Streams, Verdict};
 use tidemark_webhooks::event::BodyError;
 
+use crate::concerned::ConcernedTenants;
 use crate::instruments::Instruments;
 
 /// Bounds of the full jitter between attempts of a contended commit.
@@ -74,11 +76,13 @@ pub struct Committer {
     store: Store,
     streams: Streams,
     instruments: Instruments,
+    concerned: Arc<ConcernedTenants>,
 }
 
 impl Committer {
     pub fn new(store: Store, streams: Streams, instruments: Instruments) -> Self {
-        Self { store, streams, instruments }
+        let concerned = Arc::new(ConcernedTenants::new(store.clone()));
+        Self { store, streams, instruments, concerned }
     }
 
     /// Moves a shard's position and makes the writes, in one transaction, trying until the outcome is certain.
@@ -147,6 +151,7 @@ impl Committer {
                 Err(error) => Err(CommitError::Unknown(error.into())),
             };
         }
+        self.concerned.list(writes.concerned(from)).await?;
         self.store.commit(vec![advance.update()], writes, from).await.map(|()| Verdict::Committed)
     }
 }

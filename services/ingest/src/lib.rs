@@ -9,11 +9,13 @@
 //! nothing; everything held in memory can be read again.
 
 mod commit;
+mod concerned;
 mod dispatch;
 mod effect;
 mod fetch;
 mod fold;
 mod instruments;
+mod known;
 mod pause;
 mod pending;
 mod pool;

@@ -1,13 +1,12 @@
 //! Dimension values that are known to be stored, so that each is stored once and not with every commit.
 
-use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 
-use lru::LruCache;
 use tidemark_domain::Running;
 use tidemark_domain::delta::RowKey;
 use tidemark_store::{KnownValue, Store};
-use tokio::sync::Mutex;
+
+use crate::known::Known;
 
 /// Most values remembered; a forgotten one is stored again, which changes nothing.
 const VALUES_MAX: NonZeroUsize = NonZeroUsize::new(200_000).expect("not zero");
@@ -16,12 +15,12 @@ const VALUES_MAX: NonZeroUsize = NonZeroUsize::new(200_000).expect("not zero");
 #[derive(Debug)]
 pub(crate) struct Values {
     store: Store,
-    known: Mutex<LruCache<KnownValue, ()>>,
+    known: Known<KnownValue>,
 }
 
 impl Values {
     pub(crate) fn new(store: Store) -> Self {
-        Self { store, known: Mutex::new(LruCache::new(VALUES_MAX)) }
+        Self { store, known: Known::new(VALUES_MAX) }
     }
 
     /// Stores the values of these rows that are not known to be stored.
@@ -33,23 +32,10 @@ impl Values {
         running: &Running,
         rows: impl Iterator<Item = &'a RowKey>,
     ) -> Result<(), tidemark_store::Error> {
-        let mut new = BTreeSet::new();
-        {
-            let mut known = self.known.lock().await;
-            for value in rows.flat_map(|row| values_of(running, row)) {
-                if known.get(&value).is_none() {
-                    new.insert(value);
-                }
-            }
-        }
-        if new.is_empty() {
-            return Ok(());
-        }
-        let new: Vec<KnownValue> = new.into_iter().collect();
-        self.store.remember_values(&new).await?;
-        let mut known = self.known.lock().await;
-        for value in new {
-            known.put(value, ());
+        let new = self.known.without(rows.flat_map(|row| values_of(running, row)));
+        if !new.is_empty() {
+            self.store.remember_values(&new).await?;
+            self.known.remember(new);
         }
         Ok(())
     }

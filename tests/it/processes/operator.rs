@@ -110,6 +110,48 @@ async fn quarantined_records_are_listed_and_shown_with_their_images() {
 }
 
 #[tokio::test]
+async fn whose_records_are_quarantined_is_told_without_naming_anybody() {
+    let deployment = Deployment::start(oracle::DEFINITIONS).await;
+    let ingest = deployment.start_ingest().await;
+    let list = ["quarantine", "list"];
+    let untouched = tidemark(&deployment, &list).await;
+    assert_eq!((untouched.code, untouched.stdout.as_str()), (Some(0), "nothing was ever quarantined\n"));
+    for (id, tenant) in [("a1", "acme"), ("r1", "rival"), ("a2", "acme"), ("n1", "not a name")] {
+        let mut bad = order(id, "5");
+        (bad["tenant_id"], bad["quantity"]) = (json!({ "S": tenant }), json!({ "S": "five" }));
+        deployment.put(oracle::TABLE, bad).await;
+    }
+    let status = async || tidemark(&deployment, &["status", "--json"]).await.json()["sources"][0].clone();
+    wait_until("the records to be set aside", DEADLINE, async || status().await["quarantined"] == 4).await;
+    let source = status().await;
+    assert_eq!(source["quarantined_tenants"], json!({ "count": 2, "more": false }));
+    assert_eq!(source["quarantined_without_tenant"], 1);
+    let told = tidemark(&deployment, &["status"]).await.stdout;
+    let line = "\n  quarantined  4 (of 2 tenants; 1 whose tenant cannot be read): see `tidemark quarantine list`\n";
+    assert!(told.contains(line), "{told}");
+
+    let mut listed = tidemark(&deployment, &[&list[..], &["--json"]].concat()).await.json();
+    let last: jiff::Timestamp = listed["data"][0]["last_at"].as_str().unwrap().parse().unwrap();
+    assert!(tidemark_runtime::clock::now().duration_since(last).abs() < jiff::SignedDuration::from_hours(1), "{listed}");
+    for share in listed["data"].as_array_mut().unwrap() {
+        share.as_object_mut().unwrap().remove("last_at");
+    }
+    let share = |tenant, records| json!({ "source": "orders", "tenant": tenant, "records": records });
+    let of_nobody = share(json!(null), 1);
+    assert_eq!(listed, json!({ "data": [share(json!("acme"), 2), share(json!("rival"), 1), of_nobody], "more": false }));
+
+    let told = tidemark(&deployment, &[&list[..], &["--limit", "1"]].concat()).await.stdout;
+    let starts: Vec<&str> = told.lines().map(|line| line.split_once("  ").map_or(line, |(start, _)| start)).collect();
+    let hints = [
+        "… and more: raise --limit",
+        "`tidemark quarantine list --tenant acme` lists a tenant's records of the last 30 days",
+        "`tidemark quarantine list --source orders` lists those of a source whose tenant cannot be read",
+    ];
+    assert_eq!(starts, [&["source", "orders", "orders"][..], &hints].concat(), "{told}");
+    ingest.stop().await;
+}
+
+#[tokio::test]
 async fn definitions_are_shown_accepted_and_removed() {
     let deployment = Deployment::start(oracle::DEFINITIONS).await;
     let ingest = deployment.start_ingest().await;

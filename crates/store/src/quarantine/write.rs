@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use aws_sdk_dynamodb::types::{Put, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{Put, TransactWriteItem};
 use jiff::Timestamp;
 use tidemark_domain::{Image, SourceName, TenantId};
 
+use super::count::{COUNTERS, QuarantineCount};
 use super::image::CompressedImage;
-use super::{AT, CODE, COUNT, NEW, OLD, OVERFLOWS, QuarantineCount, QuarantineId, REASON, Whose};
+use super::{AT, CODE, Concerned, NEW, OLD, QuarantineId, REASON, Whose};
 use crate::Store;
 use crate::item::{key_item, n, s};
 use crate::key::{self, EXPIRES_AT};
@@ -18,8 +19,6 @@ pub(super) const RETENTION_DAYS: i64 = 30;
 /// Most bytes of a reason, and of one that lists deltas: an item has at most 400 KB.
 const REASON_BYTES_MAX: usize = 20_000;
 const DELTAS_BYTES_MAX: usize = 350_000;
-/// The counters of a source are spread over so many items: every shard of every tenant may count at once.
-const COUNTERS: u32 = 16;
 const DAY_SECONDS: i64 = 24 * 60 * 60;
 /// The code of a record that holds deltas which their rows refused.
 const ROW_OVERFLOW: &str = "row_overflow";
@@ -94,6 +93,24 @@ impl QuarantineWrite {
         }
     }
 
+    /// The tenant that the record is listed under, if it has one.
+    pub(crate) fn concerned(&self) -> Option<Concerned> {
+        match &self.whose {
+            Whose::Source(_) => None,
+            Whose::Tenant(tenant) => Some(Concerned { source: self.source.clone(), tenant: tenant.clone() }),
+        }
+    }
+
+    /// What the record adds to its counters.
+    fn count(&self) -> QuarantineCount {
+        QuarantineCount {
+            records: 1,
+            overflows: u64::from(self.code == ROW_OVERFLOW),
+            without_tenant: u64::from(matches!(self.whose, Whose::Source(_))),
+            last_at: Some(self.at),
+        }
+    }
+
     fn id(&self) -> QuarantineId {
         QuarantineId { date: key::utc_date(self.at), source: self.source.clone(), sequence: self.sequence.clone() }
     }
@@ -122,23 +139,11 @@ impl Store {
         let mut counters: BTreeMap<(Whose, SourceName), QuarantineCount> = BTreeMap::new();
         for record in records {
             for counter in record.counters() {
-                let count = counters.entry(counter).or_default();
-                count.records += 1;
-                count.overflows += u64::from(record.code == ROW_OVERFLOW);
+                counters.entry(counter).or_default().add(&record.count());
             }
         }
         let updates = counters.into_iter().map(|((whose, source), count)| {
-            let update = Update::builder()
-                .table_name(table)
-                .set_key(Some(key_item(&key::quarantine_count(&whose, &source, lane))))
-                .update_expression("ADD #count :count, #overflows :overflows SET #at = :at")
-                .expression_attribute_names("#count", COUNT)
-                .expression_attribute_names("#overflows", OVERFLOWS)
-                .expression_attribute_names("#at", AT)
-                .expression_attribute_values(":count", n(count.records))
-                .expression_attribute_values(":overflows", n(count.overflows))
-                .expression_attribute_values(":at", n(from.at.as_second()));
-            let update = update.build().expect("table, key and expression are set");
+            let update = count.update(table, &key::quarantine_count(&whose, &source, lane));
             TransactWriteItem::builder().update(update).build()
         });
         puts.chain(updates).collect()

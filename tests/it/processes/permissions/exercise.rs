@@ -232,6 +232,7 @@ impl Exercise {
         run(&["key", "create", "--tenant", "demo"]).await;
         run(&["key", "create", "--operator"]).await;
         run(&["status"]).await;
+        run(&["quarantine", "list"]).await;
         for whose in [["--tenant", TENANT], ["--source", "orders"]] {
             let listed = run(&["quarantine", "list", whose[0], whose[1], "--json"]).await.json();
             run(&["quarantine", "show", id(&listed["data"][0]), whose[0], whose[1]]).await;
