@@ -8,10 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
 use opentelemetry_proto::tonic::collector::metrics::v1::ExportMetricsServiceRequest;
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
@@ -21,11 +18,10 @@ use opentelemetry_proto::tonic::resource::v1::Resource;
 use opentelemetry_proto::tonic::trace::v1::span::SpanKind;
 use opentelemetry_proto::tonic::{logs, trace};
 use prost::Message;
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::deployment::DEADLINE;
-use crate::wait_until;
+use crate::{server, wait_until};
 
 /// Attributes by their names, each value as text.
 type Attributes = BTreeMap<String, String>;
@@ -82,10 +78,10 @@ impl Collector {
     /// # Panics
     /// When it cannot listen.
     pub async fn start() -> Self {
-        let (listener, address) = listen().await;
+        let (listener, address) = server::listen().await;
         let collected = Arc::<Mutex<Collected>>::default();
-        let mut server = JoinSet::new();
-        server.spawn(serve(listener, Arc::clone(&collected)));
+        let (mut server, noted) = (JoinSet::new(), Arc::clone(&collected));
+        server.spawn(server::serve(listener, move |request| take(request, Arc::clone(&noted))));
         Self { address, collected, _server: server }
     }
 
@@ -94,7 +90,7 @@ impl Collector {
     /// # Panics
     /// When it cannot listen.
     pub async fn silent() -> Self {
-        let (listener, address) = listen().await;
+        let (listener, address) = server::listen().await;
         let collected = Arc::<Mutex<Collected>>::default();
         let (mut server, noted) = (JoinSet::new(), Arc::clone(&collected));
         server.spawn(async move {
@@ -138,39 +134,15 @@ impl Collected {
     }
 }
 
-async fn listen() -> (TcpListener, SocketAddr) {
-    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-    let address = listener.local_addr().expect("a bound socket");
-    (listener, address)
-}
-
 fn lock(collected: &Mutex<Collected>) -> MutexGuard<'_, Collected> {
     collected.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn serve(listener: TcpListener, collected: Arc<Mutex<Collected>>) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept() => {
-                let (stream, _) = accepted.expect("a test has file descriptors to spare");
-                let collected = Arc::clone(&collected);
-                connections.spawn(async move {
-                    let service = service_fn(|request| take(request, &collected));
-                    // An error here is a sender that hung up.
-                    http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
-                });
-            }
-        }
-    }
-}
-
-async fn take(request: Request<Incoming>, collected: &Mutex<Collected>) -> Result<Response<Full<Bytes>>, hyper::Error> {
+async fn take(request: Request<Incoming>, collected: Arc<Mutex<Collected>>) -> Result<Response<Full<Bytes>>, hyper::Error> {
     let (parts, body) = request.into_parts();
     let is_protobuf = parts.headers.get("content-type").is_some_and(|value| value == "application/x-protobuf");
     let body = body.collect().await?.to_bytes();
-    let mut collected = lock(collected);
+    let mut collected = lock(&collected);
     collected.requests += 1;
     let taken = is_protobuf.then(|| collected.take(parts.uri.path(), body)).flatten();
     let status = if taken.is_some() { StatusCode::OK } else { StatusCode::BAD_REQUEST };

@@ -13,10 +13,10 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 
 use crate::policy::{Access, Part};
+use crate::server;
 use crate::stream_front::StreamFront;
 use fault::Script;
 pub use fault::{Fault, When};
@@ -44,10 +44,10 @@ impl Front {
         streams: Option<Arc<StreamFront>>,
         servers: &mut JoinSet<()>,
     ) -> anyhow::Result<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let front = Self { address: listener.local_addr()?, script: Arc::default(), judge: Arc::default() };
-        let upstream = proxy::Upstream::new(upstream, streams)?;
-        servers.spawn(proxy::serve(listener, upstream, front.clone()));
+        let (listener, address) = server::listen().await;
+        let front = Self { address, script: Arc::default(), judge: Arc::default() };
+        let (upstream, behind) = (proxy::Upstream::new(upstream, streams)?, front.clone());
+        servers.spawn(server::serve(listener, move |request| proxy::relay(request, upstream.clone(), behind.clone())));
         Ok(front)
     }
 

@@ -14,6 +14,7 @@ pub mod oracle;
 mod origin;
 pub mod policy;
 pub mod receiver;
+pub mod server;
 pub mod shards;
 mod stream_front;
 mod wait;

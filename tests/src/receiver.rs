@@ -9,17 +9,14 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::HeaderMap;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
 use serde_json::Value;
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::deployment::DEADLINE;
-use crate::wait_until;
+use crate::server::Dropped;
+use crate::{server, wait_until};
 
 /// What the receiver does with a request.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -65,11 +62,6 @@ struct Desk {
     scripts: HashMap<String, Script>,
 }
 
-/// hyper closes the connection when a service fails.
-#[derive(Debug, thiserror::Error)]
-#[error("the receiver drops this connection")]
-struct Dropped;
-
 impl Received {
     /// A header that every webhook has.
     ///
@@ -110,11 +102,10 @@ impl Receiver {
     /// # Panics
     /// When it cannot listen.
     pub async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("a bound socket");
+        let (listener, address) = server::listen().await;
         let desk = Arc::<Mutex<Desk>>::default();
-        let mut server = JoinSet::new();
-        server.spawn(serve(listener, Arc::clone(&desk)));
+        let (mut server, at) = (JoinSet::new(), Arc::clone(&desk));
+        server.spawn(server::serve(listener, move |request| take(request, Arc::clone(&at))));
         Self { address, desk, _server: server }
     }
 
@@ -168,28 +159,10 @@ fn lock(desk: &Mutex<Desk>) -> MutexGuard<'_, Desk> {
     desk.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-async fn serve(listener: TcpListener, desk: Arc<Mutex<Desk>>) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept() => {
-                let (stream, _) = accepted.expect("a test has file descriptors to spare");
-                let desk = Arc::clone(&desk);
-                connections.spawn(async move {
-                    let service = service_fn(|request| take(request, &desk));
-                    // An error here is a sender that hung up, or a connection dropped on purpose.
-                    http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
-                });
-            }
-        }
-    }
-}
-
-async fn take(request: Request<Incoming>, desk: &Mutex<Desk>) -> Result<Response<Full<Bytes>>, Dropped> {
+async fn take(request: Request<Incoming>, desk: Arc<Mutex<Desk>>) -> Result<Response<Full<Bytes>>, Dropped> {
     let (parts, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Dropped)?.to_bytes();
-    let reaction = note(desk, parts.uri.path().trim_start_matches('/').to_owned(), parts.headers, body);
+    let reaction = note(&desk, parts.uri.path().trim_start_matches('/').to_owned(), parts.headers, body);
     let answer = |status: u16| Response::builder().status(StatusCode::from_u16(status).expect("a status"));
     let answer = match reaction {
         Reaction::Status(status) => answer(status),

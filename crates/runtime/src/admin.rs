@@ -4,7 +4,6 @@
 //! network policy can tell them apart.
 
 use std::convert::Infallible;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,11 +15,10 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use prometheus::{Registry, TEXT_FORMAT, TextEncoder};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::health::{Health, Readiness};
+use crate::listen;
 
 /// Connections served at once; more wait to be accepted.
 pub const CONNECTIONS_MAX: usize = 64;
@@ -29,38 +27,12 @@ pub const HEADER_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest life of a connection, which serves one request.
 pub const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Pause after a failed accept. It fails when the process is out of file descriptors, and would fail again at once.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-
 /// Answers probes and scrapes, the age of the watchdogs among them, until `shutdown`, which is best cancelled after the drain:
 /// `/readyz` must say "not ready" meanwhile. Connections still open then are dropped.
 pub async fn serve(listener: TcpListener, health: Health, registry: Registry, shutdown: CancellationToken) {
     health.measure(&opentelemetry::global::meter("tidemark-runtime"));
-    let permits = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-    let mut connections = JoinSet::new();
-    loop {
-        let accepted = async {
-            let permit = Arc::clone(&permits).acquire_owned().await.expect("this semaphore is never closed");
-            (listener.accept().await, permit)
-        };
-        tokio::select! {
-            () = shutdown.cancelled() => return,
-            Some(_) = connections.join_next() => {}
-            (accepted, permit) = accepted => match accepted {
-                Ok((stream, _)) => {
-                    let connection = converse(stream, health.clone(), registry.clone());
-                    connections.spawn(async move {
-                        connection.await;
-                        drop(permit);
-                    });
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "cannot accept a connection on the admin port");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            },
-        }
-    }
+    let serve = |stream| converse(stream, health.clone(), registry.clone());
+    listen::accept(listener, CONNECTIONS_MAX, shutdown.cancelled(), serve).await;
 }
 
 async fn converse(stream: TcpStream, health: Health, registry: Registry) {

@@ -1,9 +1,14 @@
-//! Listening sockets, with errors that say what to do.
+//! Listening sockets, with errors that say what to do, and the connections that come to them, never too many.
 
 use std::io;
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+/// Pause after a failed accept. It fails when the process is out of file descriptors, and would fail again at once.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why a process cannot listen.
 #[derive(Debug, thiserror::Error)]
@@ -28,6 +33,36 @@ pub async fn listen(addr: SocketAddr, setting: &'static str) -> Result<TcpListen
         io::ErrorKind::AddrInUse => Error::InUse { addr, setting },
         _ => Error::Refused { addr, setting, cause },
     })
+}
+
+/// Accepts connections until `stop`, and serves each in a task of its own. While `max` are open, more wait to be accepted.
+///
+/// Then nothing listens any longer, and the connections still open are given back: dropped, they end.
+pub async fn accept<Served>(
+    listener: TcpListener,
+    max: usize,
+    stop: impl Future<Output = ()>,
+    serve: impl Fn(TcpStream) -> Served,
+) -> JoinSet<()>
+where
+    Served: Future<Output = ()> + Send + 'static,
+{
+    let mut connections = JoinSet::new();
+    tokio::pin!(stop);
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut stop => return connections,
+            Some(_) = connections.join_next() => {}
+            accepted = listener.accept(), if connections.len() < max => match accepted {
+                Ok((stream, _)) => drop(connections.spawn(serve(stream))),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection cannot be accepted");
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            },
+        }
+    }
 }
 
 #[cfg(test)]

@@ -1,17 +1,15 @@
 //! Connections: how many there are, how long one may take to say what it wants, and how all come to an orderly end.
 //!
-//! `axum::serve` has no bound on either, and stops listening the moment it is asked to; so its loop is written out here.
+//! `axum::serve` has no bound on either, and stops listening the moment it is asked to; so connections are served here.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
+use tidemark_runtime::listen;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 /// Connections at once; more wait to be accepted.
@@ -21,45 +19,22 @@ const CONNECTIONS_MAX: usize = 4096;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 /// Requests at once on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 100;
-/// Pause after a failed accept. It fails when the process is out of file descriptors, and would fail again at once.
-const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Most header fields that are parsed, and most bytes of a head that are held. Beyond, hyper answers with a bare 431; the API's own
+/// limits, which say so in a body, are a fraction of these (`layers/head.rs`).
+const FIELDS_PARSED_MAX: usize = 512;
+const HEAD_BYTES_MAX: u32 = 128 * 1024;
 /// Longest time that requests under way are waited for at the end; each has its own, shorter limit.
 const FINISH_MAX: Duration = Duration::from_secs(15);
 
 /// Answers requests until `stop`, and for `drain_delay` after it; then those under way are finished.
 pub(crate) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken, drain_delay: Duration) {
-    let (permits, closing) = (Arc::new(Semaphore::new(CONNECTIONS_MAX)), CancellationToken::new());
-    let mut connections = JoinSet::new();
+    let closing = CancellationToken::new();
     let drained = async {
         stop.cancelled().await;
         tokio::time::sleep(drain_delay).await;
     };
-    tokio::pin!(drained);
-    loop {
-        let accepted = async {
-            let permit = Arc::clone(&permits).acquire_owned().await.expect("this semaphore is never closed");
-            (listener.accept().await, permit)
-        };
-        tokio::select! {
-            biased;
-            () = &mut drained => break,
-            Some(_) = connections.join_next() => {}
-            (accepted, permit) = accepted => match accepted {
-                Ok((stream, _)) => {
-                    let connection = converse(stream, router.clone(), closing.clone());
-                    connections.spawn(async move {
-                        connection.await;
-                        drop(permit);
-                    });
-                }
-                Err(error) => {
-                    tracing::warn!(%error, "a connection cannot be accepted");
-                    tokio::time::sleep(ACCEPT_PAUSE).await;
-                }
-            },
-        }
-    }
-    drop(listener);
+    let serve = |stream| converse(stream, router.clone(), closing.clone());
+    let mut connections = listen::accept(listener, CONNECTIONS_MAX, drained, serve).await;
     closing.cancel();
     let finished = async { while connections.join_next().await.is_some() {} };
     if tokio::time::timeout(FINISH_MAX, finished).await.is_err() {
@@ -75,7 +50,8 @@ async fn converse(stream: TcpStream, router: Router, closing: CancellationToken)
     }
     let mut builder = Builder::new(TokioExecutor::new());
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX);
+    builder.http1().max_headers(FIELDS_PARSED_MAX).max_buf_size(HEAD_BYTES_MAX as usize);
+    builder.http2().timer(TokioTimer::new()).max_concurrent_streams(STREAMS_MAX).max_header_list_size(HEAD_BYTES_MAX);
     let connection = builder.serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
     tokio::pin!(connection);
     let ended = tokio::select! {

@@ -8,20 +8,17 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONNECTION, CONTENT_TYPE, HeaderMap, HeaderValue, TRANSFER_ENCODING};
 use hyper::http::uri::{Authority, Scheme};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode, Uri};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::rt::TokioExecutor;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
-use tokio::task::JoinSet;
 use tokio_util::task::TaskTracker;
 
 use super::Front;
 use super::fault::Fault;
 use super::judge::Workload;
+use crate::server::Dropped;
 use crate::stream_front::StreamFront;
 
 type Answer = Response<Full<Bytes>>;
@@ -37,31 +34,7 @@ pub(super) struct Upstream {
     forwarded: TaskTracker,
 }
 
-/// The connection is to be dropped without an answer. hyper does so when a service fails.
-#[derive(Debug, thiserror::Error)]
-#[error("the front drops this connection")]
-struct Dropped;
-
-/// Serves connections until the task is ended.
-pub(super) async fn serve(listener: TcpListener, upstream: Upstream, front: Front) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept() => {
-                let (stream, _) = accepted.expect("a test has file descriptors to spare");
-                let (upstream, front) = (upstream.clone(), front.clone());
-                connections.spawn(async move {
-                    let service = service_fn(|request| relay(request, &upstream, &front));
-                    // An error here is a client that hung up, or a connection dropped on purpose.
-                    http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
-                });
-            }
-        }
-    }
-}
-
-async fn relay(request: Request<Incoming>, upstream: &Upstream, front: &Front) -> Result<Answer, Dropped> {
+pub(super) async fn relay(request: Request<Incoming>, upstream: Upstream, front: Front) -> Result<Answer, Dropped> {
     let (mut parts, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Dropped)?.to_bytes();
     let json = serde_json::from_slice(&body).unwrap_or(Value::Null);

@@ -23,6 +23,7 @@ use secrecy::ExposeSecret;
 use standardwebhooks::{Webhook, WebhookError};
 use tidemark_domain::EndpointId;
 use tidemark_runtime::clock;
+use tidemark_runtime::listen;
 use tidemark_runtime::process::Failure;
 use tidemark_runtime::settings::SecretKeys;
 use tidemark_store::{Endpoint, EndpointState, Store, Tenant, ulid};
@@ -30,7 +31,6 @@ use tidemark_webhooks::event::BODY_BYTES_MAX;
 use tidemark_webhooks::seal::{self, Owner, Sealed, SealingKeys};
 use tidemark_webhooks::secret::Secret;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 
 use self::story::Story;
 use super::sample;
@@ -39,8 +39,6 @@ use super::sample;
 const CONNECTIONS_MAX: usize = 32;
 /// How long one exchange may take.
 const EXCHANGE_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long to wait when the system has no connection to give.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(200);
 /// The part of the endpoint's id that is not its time, which is the first there is: the same endpoint in every run on one directory.
 const ENDPOINT: u128 = 1;
 const DESCRIPTION: &str = "The receiver of `tidemark dev`";
@@ -121,19 +119,8 @@ impl Receiver {
     /// Receives until its task is stopped.
     pub(super) async fn serve(self, listener: TcpListener, outlet: Outlet) {
         let receiver = Arc::new(self);
-        let mut connections = JoinSet::new();
-        loop {
-            tokio::select! {
-                Some(_) = connections.join_next() => {}
-                accepted = listener.accept(), if connections.len() < CONNECTIONS_MAX => match accepted {
-                    Ok((stream, _)) => drop(connections.spawn(Arc::clone(&receiver).exchange(stream, outlet))),
-                    Err(error) => {
-                        tracing::warn!(%error, "no webhook can be accepted for a moment");
-                        tokio::time::sleep(ACCEPT_AGAIN).await;
-                    }
-                },
-            }
-        }
+        let serve = |stream| Arc::clone(&receiver).exchange(stream, outlet);
+        listen::accept(listener, CONNECTIONS_MAX, std::future::pending(), serve).await;
     }
 
     async fn exchange(self: Arc<Self>, stream: TcpStream, outlet: Outlet) {

@@ -1,23 +1,20 @@
 //! An OpenID Connect issuer on loopback: its configuration, its keys, and tokens good and bad.
 
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http_body_util::Full;
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
 use jsonwebtoken::jwk::Jwk;
 use jsonwebtoken::{Algorithm, EncodingKey, crypto};
 use rcgen::{KeyPair, PKCS_ECDSA_P256_SHA256, PKCS_ED25519, PKCS_RSA_SHA256};
 use serde_json::{Value, json};
 use tidemark_api::OidcSettings;
 use tidemark_runtime::clock;
-use tokio::net::TcpListener;
+use tidemark_tests::server;
 use tokio::task::JoinSet;
 
 /// Bytes before the RSA key itself in the PKCS #8 form of one of 2048 bits.
@@ -65,12 +62,13 @@ pub(super) struct Signer {
 
 impl Issuer {
     pub(super) async fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let url = format!("http://{}/realm", listener.local_addr().unwrap());
+        let (listener, address) = server::listen().await;
+        let url = format!("http://{address}/realm");
         let desk = Desk { url: url.clone(), mood: Mood::Good, keys: Vec::new(), asked: Vec::new() };
         let desk = Arc::new(Mutex::new(desk));
-        let mut server = JoinSet::new();
-        server.spawn(serve(listener, Arc::clone(&desk)));
+        let (mut server, at) = (JoinSet::new(), Arc::clone(&desk));
+        let answer = move |request: Request<_>| std::future::ready(Ok::<_, Infallible>(answer(&at, request.uri().path())));
+        server.spawn(server::serve(listener, answer));
         Self { url, desk, _server: server }
     }
 
@@ -157,26 +155,6 @@ impl Signer {
 pub(super) fn message(header: &Value, claims: &Value) -> String {
     let part = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     format!("{}.{}", part(header), part(claims))
-}
-
-async fn serve(listener: TcpListener, desk: Arc<Mutex<Desk>>) {
-    let mut connections = JoinSet::new();
-    loop {
-        tokio::select! {
-            Some(_) = connections.join_next() => {}
-            accepted = listener.accept() => {
-                let (stream, _) = accepted.unwrap();
-                let desk = Arc::clone(&desk);
-                connections.spawn(async move {
-                    let service = service_fn(async |request: Request<Incoming>| {
-                        Ok::<_, hyper::Error>(answer(&desk, request.uri().path()))
-                    });
-                    // An error here is a client that hung up.
-                    http1::Builder::new().serve_connection(TokioIo::new(stream), service).await.ok();
-                });
-            }
-        }
-    }
 }
 
 fn answer(desk: &Mutex<Desk>, path: &str) -> Response<Full<Bytes>> {
