@@ -180,6 +180,12 @@ impl Fields {
         read.into_iter().collect()
     }
 
+    /// Whether nothing is wrong with a field so far, given or not.
+    pub(crate) fn is_well(&self, name: &str) -> bool {
+        let at = self.at(name);
+        self.errors.iter().all(|error| error.parameter != at)
+    }
+
     /// Adds an error about a field.
     pub(crate) fn refuse(&mut self, name: &str, code: Code, detail: impl Into<String>) {
         self.errors.push(ParameterError::new(self.at(name), code, detail));

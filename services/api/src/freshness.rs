@@ -41,9 +41,10 @@ pub(crate) struct Freshness {
     #[schema(required, minimum = 0)]
     pub lag_ms: Option<i64>,
     pub status: Status,
-    /// False while a reason stands.
+    /// False while a reason stands; so never true before there is a watermark.
     pub exact: bool,
-    /// Why the numbers are not exact; `/v1/status` says more.
+    /// Why the numbers are not exact; `/v1/status` says more. Without a watermark `history` is among them: nothing of the table is known
+    /// to be counted.
     pub reasons: Vec<Reason>,
 }
 
@@ -65,7 +66,8 @@ pub(crate) enum Status {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Reason {
-    /// What the table held before its stream was first read is not counted.
+    /// What the table held before its stream was first read is not counted; before there is a watermark, that is all of it as far as
+    /// anybody knows.
     History,
     /// A part of the stream was gone before it could be read.
     Gap,
@@ -102,7 +104,9 @@ impl Freshness {
         };
         let lag_ms = lag.map(|lag| i64::try_from(lag.as_millis()).unwrap_or(i64::MAX));
         let fresh = Self { watermark: reading.watermark, lag_ms, status, exact: true, reasons: Vec::new() };
-        fresh.because(Reason::History, !reading.history_complete).because(Reason::Gap, !reading.gapless)
+        // While nobody knows what is included, nothing of the past is.
+        let history_lacks = !reading.history_complete || reading.watermark.is_none();
+        fresh.because(Reason::History, history_lacks).because(Reason::Gap, !reading.gapless)
     }
 
     /// Adds a reason, if it stands.
@@ -174,10 +178,14 @@ mod tests {
     }
 
     #[test]
-    fn before_any_worker_there_is_no_watermark() {
+    fn without_a_watermark_nothing_is_said_to_be_exact() {
         let reading = Reading { watermark: None, published_at: None, gapless: true, history_complete: true };
         let fresh = Freshness::of(&reading, NOW);
-        assert_eq!((fresh.watermark, fresh.lag_ms, fresh.status, fresh.exact), (None, None, Status::Stalled, true));
+        assert_eq!((fresh.watermark, fresh.lag_ms, fresh.status), (None, None, Status::Stalled));
+        assert_eq!((fresh.exact, fresh.exactness().as_str()), (false, r#"false; reasons="history""#));
+        // Of two sources, one that nobody has read is enough.
+        let together = Freshness::of(&self::reading(1, 1).together(reading), NOW);
+        assert_eq!((together.exact, together.reasons), (false, vec![Reason::History]));
     }
 
     #[test]

@@ -42,6 +42,7 @@ mod settings;
 mod sources;
 mod state;
 mod webhooks;
+mod zones;
 
 pub use edge::{CORS_ORIGINS, DRAIN_DELAY, EdgeSettings, InvalidOrigin, Origins};
 pub use limits::Rate;
@@ -52,6 +53,7 @@ use auth::oidc::Tokens;
 use limits::Limits;
 use state::ApiState;
 use webhooks::Webhooks;
+use zones::Zones;
 
 /// One API over one pair of tables, with its definitions running.
 #[derive(Debug)]
@@ -85,7 +87,8 @@ impl Api {
         let (limits, answers) = (Arc::new(Limits::new(settings.edge.key_rate)), Answers::new(settings.edge.shared_for));
         let keys = Arc::new(settings.keys.clone());
         let tokens = settings.oidc.clone().map(Tokens::new);
-        let state = ApiState { store, streams, keys, running, webhooks, limits, answers, tokens };
+        let zones = Zones::new(store.clone());
+        let state = ApiState { store, streams, keys, running, webhooks, limits, answers, zones, tokens };
         Ok(Self { state, edge: settings.edge.clone() })
     }
 

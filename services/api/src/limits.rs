@@ -68,7 +68,7 @@ pub(crate) struct Admission {
     place: Arc<OnceLock<Place>>,
 }
 
-/// How a key and its tenant stand with their limits, in the order of [`Standing::write`].
+/// How a key and its tenant stand with their limits, in the order of [`Admission::write`].
 #[derive(Debug, Clone, Copy)]
 struct Standing {
     limits: [(Limit, Rate, Passed); 2],

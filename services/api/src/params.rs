@@ -102,6 +102,12 @@ impl Params {
         read.map_err(|error| self.errors.push(error)).ok()
     }
 
+    /// Whether nothing is wrong with any of these so far, given or not: what follows from them may be judged.
+    pub(crate) fn are_well(&self, names: &[&str]) -> bool {
+        // An error without a name is of parameters that were not looked at, which may be any.
+        !self.errors.iter().any(|error| error.parameter.is_empty() || names.contains(&error.parameter.as_str()))
+    }
+
     /// Adds an error.
     pub(crate) fn refuse(&mut self, error: ParameterError) {
         self.errors.push(error);
@@ -171,6 +177,17 @@ mod tests {
             ("limitt", Code::UnknownParameter),
         ];
         assert_eq!(errors(params), expected.map(|(name, code)| (name.to_owned(), code)));
+    }
+
+    #[test]
+    fn a_parameter_is_well_unless_something_is_wrong_with_it_or_it_was_not_looked_at() {
+        let mut params = Params::parse(Some("a=1&a=2&b=%ff&c=x"));
+        assert_eq!(params.take_as("c", str::parse::<u32>), None);
+        for (names, are_well) in [(&["a"][..], false), (&["b"], false), (&["d", "c"], false), (&["d"], true), (&[], true)] {
+            assert_eq!(params.are_well(names), are_well, "{names:?}");
+        }
+        let many = "x=1&".repeat(PARAMETERS_MAX) + "d=1";
+        assert!(!Params::parse(Some(&many)).are_well(&["d"]));
     }
 
     #[test]

@@ -39,6 +39,10 @@ pub(crate) enum ApiError {
     Body(String),
     #[error("the body is longer than 256 KiB")]
     BodyTooLarge,
+    #[error("path and query are longer than 32 KiB")]
+    UriTooLong,
+    #[error("there are more than 100 header fields, or they are longer than 16 KiB together")]
+    HeadersTooLarge,
     #[error("send the body as `Content-Type: application/json`")]
     UnsupportedMediaType,
     #[error("send the body as it is, without `Content-Encoding`")]
@@ -203,6 +207,10 @@ impl ApiError {
             Self::Parameters(errors) => Problem::of_parameters(errors),
             Self::Body(_) => Problem::new(StatusCode::BAD_REQUEST, "invalid_body", detail),
             Self::BodyTooLarge => Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", detail),
+            Self::UriTooLong => Problem::new(StatusCode::URI_TOO_LONG, "uri_too_long", detail),
+            Self::HeadersTooLarge => {
+                Problem::new(StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "request_header_fields_too_large", detail)
+            }
             Self::UnsupportedMediaType => Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type", detail),
             Self::Unauthenticated(_) => Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail),
             Self::UnsupportedEncoding => Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "unsupported_encoding", detail),

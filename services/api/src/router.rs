@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::edge::Origins;
-use crate::layers::{admission, conditional, cors, draining, measured, problems, request_id, traced};
+use crate::layers::{admission, conditional, cors, draining, head, measured, problems, request_id, traced};
 use crate::openapi;
 use crate::routes::alert_rules::preview;
 use crate::routes::alerts::act;
@@ -109,6 +109,8 @@ fn layered(routes: Router, origins: &Origins, stop: CancellationToken) -> Router
         .layer(from_fn(problems::layer))
         // Below that one: a panic becomes a refusal, not a closed connection.
         .layer(CatchPanicLayer::custom(problems::of_panic))
+        // Above the limit: what is not looked at takes no place.
+        .layer(from_fn(head::layer))
         .layer(HandleErrorLayer::new(problems::of_layer))
         // One limit for all routes: an axum layer is applied to each route, and an ordinary limit would be one per route.
         .load_shed()

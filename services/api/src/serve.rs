@@ -19,9 +19,10 @@ const CONNECTIONS_MAX: usize = 4096;
 const HEAD_TIMEOUT: Duration = Duration::from_secs(75);
 /// Requests at once on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 100;
-/// Most header fields that are parsed, and most bytes of a head that are held. Beyond, hyper answers with a bare 431; the API's own
-/// limits, which say so in a body, are a fraction of these (`layers/head.rs`).
+/// Most header fields that are parsed. Beyond, hyper answers with a bare 431; the API's own limits, which say so in a body, are a
+/// fraction of this and the next (`layers/head.rs`).
 const FIELDS_PARSED_MAX: usize = 512;
+/// Most bytes of a head that are held.
 const HEAD_BYTES_MAX: u32 = 128 * 1024;
 /// Longest time that requests under way are waited for at the end; each has its own, shorter limit.
 const FINISH_MAX: Duration = Duration::from_secs(15);

@@ -22,7 +22,7 @@ pub(crate) async fn status(streams: &Streams, source: &Source) -> Result<Option<
     streams.table_status(&source.table).await.map_err(of_streams)
 }
 
-/// Before a worker ran nothing speaks against the numbers.
+/// Before a worker ran nothing is known to be lost, and nothing to be included: there is no watermark.
 pub(crate) fn reading_of(known: Option<StreamWatermark>) -> Reading {
     Reading {
         watermark: known.and_then(|known| known.watermark),

@@ -15,6 +15,7 @@ use crate::auth::oidc::Tokens;
 use crate::limits::Limits;
 use crate::problem::ApiError;
 use crate::webhooks::Webhooks;
+use crate::zones::Zones;
 
 /// How often a change is decided anew because what it changes was changed meanwhile.
 pub(crate) const CHANGE_ATTEMPTS_MAX: usize = 5;
@@ -29,6 +30,7 @@ pub(crate) struct ApiState {
     pub webhooks: Webhooks,
     pub limits: Arc<Limits>,
     pub answers: Answers,
+    pub zones: Zones,
     /// `None`: API keys alone are accepted.
     pub tokens: Option<Tokens>,
 }

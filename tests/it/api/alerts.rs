@@ -75,7 +75,10 @@ async fn an_alert_is_shown_with_its_events_and_who_did_what() {
         assert_eq!(shown[name], *value, "{name}");
     }
     assert_eq!((&shown["state"], &shown["severity"], &shown["available"]), (&json!("firing"), &json!("warning"), &json!("3")));
-    assert_eq!((&shown["rule"]["id"], &shown["actions"], &shown["freshness"]["exact"]), (&json!(null), &json!([]), &json!(true)));
+    assert_eq!(
+        (&shown["rule"]["id"], &shown["actions"], &shown["freshness"]["reasons"]),
+        (&json!(null), &json!([]), &json!(["history"]))
+    );
     client.post(&format!("{path}/acknowledge"), &json!({ "note": "on it" })).await.json();
     client.post(&format!("{path}/mute"), &json!({ "until": in_seconds(60) })).await.json();
     client.post(&format!("{path}/resolve"), &json!({ "note": "counted wrong" })).await.json();

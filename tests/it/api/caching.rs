@@ -136,6 +136,56 @@ async fn the_same_question_is_computed_once_however_it_is_spelled() {
 }
 
 #[tokio::test]
+async fn an_answer_from_memory_costs_the_look_at_its_key_and_nothing_else() {
+    const TIMES: u64 = 5;
+    let shop = Shop::open().await;
+    shop.sell(&[Order::new("acme", "a")]).await;
+    shop.ingest.stop().await;
+    let api = shop.deployment.start_api_at(sharing()).await;
+    let client = api.client(shop.deployment.key_of("acme").await);
+    let path = format!("/v1/metrics/sales/values?{}", year());
+    let first = client.get(&path).await;
+    let front = shop.deployment.world.front();
+    // Each API follows the definitions in its own time. A delay of nothing changes nothing, and is counted.
+    let of_requests = |body: &Value| body["Key"]["pk"]["S"] != "DEFS";
+    front.fault("GetItem", When::Matching(Box::new(of_requests)), Fault::Delay(Duration::ZERO));
+    let others = || ["BatchGetItem", "Query", "Scan", "TransactGetItems", "UpdateItem"].map(|call| front.calls(call));
+    let before = others();
+    for _ in 0..TIMES {
+        let again = client.get(&path).await;
+        assert_eq!((&again.text, again.header("data-watermark")), (&first.text, first.header("data-watermark")));
+    }
+    assert_eq!((front.faults("GetItem"), others()), (TIMES, before), "the look at the key, each time");
+    front.no_faults();
+    // Which is why a key that is deleted is refused at once, whatever is in memory.
+    let keys = client.get("/v1/api-keys").await.json();
+    let current = keys["data"].as_array().unwrap().iter().find(|key| key["current"] == true).expect("this key");
+    assert_eq!(client.delete(&format!("/v1/api-keys/{}", current["id"].as_str().unwrap())).await.status, 204);
+    assert_eq!(client.get(&path).await.status, 401);
+    api.stop().await;
+    shop.api.stop().await;
+}
+
+#[tokio::test]
+async fn a_zone_holds_from_the_next_question_on_and_is_remembered_for_its_own_tenant() {
+    let shop = Shop::open_with(&[("acme", "Europe/Berlin"), ("rival", "Asia/Tokyo")]).await;
+    let api = shop.deployment.start_api_at(sharing()).await;
+    let [acme, rival] = [shop.deployment.key_of("acme").await, shop.deployment.key_of("rival").await].map(|key| api.client(key));
+    let zone = async |client: &Client| client.get("/v1/metrics/sales/values").await.json()["time_zone"].clone();
+    for name in ["Europe/Berlin", "Asia/Kathmandu", "America/Lima"] {
+        assert_eq!(acme.patch("/v1/tenant", &json!({ "time_zone": name })).await.status, 200);
+        assert_eq!((zone(&acme).await, zone(&rival).await), (json!(name), json!("Asia/Tokyo")));
+    }
+    // From the first record on it stands.
+    shop.sell(&[Order::new("acme", "a")]).await;
+    for _ in 0..2 {
+        assert_eq!((zone(&acme).await, zone(&rival).await), (json!("America/Lima"), json!("Asia/Tokyo")));
+    }
+    api.stop().await;
+    shop.close().await;
+}
+
+#[tokio::test]
 async fn whoever_asks_meanwhile_waits_for_the_same_answer_and_errors_are_not_kept() {
     let shop = Shop::open().await;
     shop.sell(&[Order::new("acme", "a")]).await;

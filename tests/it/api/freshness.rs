@@ -45,15 +45,19 @@ fn ms_ago(seconds: i64) -> Value {
 }
 
 #[tokio::test]
-async fn before_any_worker_ran_there_is_no_watermark_and_no_lag() {
+async fn before_any_worker_ran_there_is_no_watermark_and_nothing_is_exact() {
     let deployment = Deployment::start(SHOP).await;
     let api = deployment.start_api().await;
     let client = api.client(deployment.key_of("acme").await);
     let answer = client.get("/v1/metrics/sales/values").await;
     let fresh = &answer.json()["freshness"];
     assert_eq!((&fresh["watermark"], &fresh["lag_ms"], &fresh["status"]), (&Value::Null, &Value::Null, &json!("stalled")));
-    assert_eq!(answer.header("data-watermark"), None);
+    assert_eq!((answer.header("data-watermark"), answer.header("data-exact")), (None, Some("false; reasons=\"history\"")));
+    assert_eq!((&fresh["exact"], &fresh["reasons"]), (&json!(false), &json!(["history"])));
     let status = status(&client).await;
+    assert_eq!((&status["exact"], &status["reasons"]), (&json!(false), &json!(["history"])));
+    let detail = status["descriptions"][0]["detail"].as_str().unwrap();
+    assert!(detail.starts_with("no worker has read the table's stream yet"), "{detail}");
     assert_eq!((&status["watermark"], &status["lag_ms"], &status["status"]), (&Value::Null, &Value::Null, &json!("stalled")));
     api.stop().await;
 }

@@ -20,7 +20,7 @@ async fn a_level_is_shown_with_what_it_is_judged_by_and_the_alert_that_fires() {
     let answer = client.get("/v1/inventory").await;
     let list = answer.json();
     assert_eq!((&list["inventory"], &list["freshness"]["status"]), (&json!("stock"), &json!("stalled")), "no worker has run");
-    assert_eq!(answer.header("data-exact"), Some("true"));
+    assert_eq!(answer.header("data-exact"), Some("false; reasons=\"history\""));
     let rows = list["data"].as_array().unwrap();
     assert_eq!(names(rows), ["milk@main", "salt@main", "tea@main"]);
     let mut tea = rows[2].clone();

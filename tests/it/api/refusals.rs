@@ -124,6 +124,20 @@ async fn all_mistakes_are_told_at_once() {
         ]
     );
     assert_eq!(problem["errors"][3]["allowed"], json!(["average_order", "orders", "revenue", "unit_price", "units"]));
+    // What cannot be answered is told with what cannot be read, and nothing that only follows from it.
+    let query = "from=2020-01-01T06:00:00Z&to=2020-02-01&measures=profit&group_by=item,channel&limit=0&compare=last_week";
+    let problem = client.get(&format!("{VALUES}?{query}")).await.problem();
+    let expected = [
+        "measures unknown_measure",
+        "limit invalid_value",
+        "compare invalid_value",
+        "group_by grouping_not_stored",
+        "from range_unavailable",
+    ];
+    assert_eq!(errors(&problem), expected);
+    let lines = format!("{VALUES}?group_by=channel&compare=previous_year");
+    let problem = client.ask_as(&lines, &[], "text/csv").await.problem();
+    assert_eq!(errors(&problem), ["compare invalid_value", "group_by grouping_not_stored"]);
     for path in ["/v1/metrics", "/v1/metrics/sales", "/v1/status", "/v1/quarantine"] {
         let answer = client.get(&format!("{path}?a=1&b=2")).await;
         assert_eq!((answer.status, errors(&answer.problem()).len()), (400, 2), "{path}");

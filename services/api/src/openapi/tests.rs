@@ -66,7 +66,7 @@ fn every_operation_has_a_name_examples_and_its_refusals() {
         let (status, answer) = success(&operation);
         assert!(status == "204" || has_example(&document, answer), "{name} has no example");
         let responses = operation["responses"].as_object().expect("responses");
-        for status in ["400", "401", "403", "429", "500", "503"] {
+        for status in ["400", "401", "403", "414", "429", "431", "500", "503"] {
             assert!(responses.contains_key(status), "{name} lacks {status}");
         }
         let when = |status: &str, holds: bool| assert_eq!(responses.contains_key(status), holds, "{name}: {status}");

@@ -24,8 +24,15 @@ pub(crate) struct Conflicting;
 /// Documents the 412 of operations that take `If-Match`.
 pub(crate) struct Preconditioned;
 
-const EVERYWHERE: [(&str, &str); 5] =
-    [("400", "BadRequest"), ("401", "Unauthenticated"), ("403", "Forbidden"), ("500", "Internal"), ("503", "Unavailable")];
+const EVERYWHERE: [(&str, &str); 7] = [
+    ("400", "BadRequest"),
+    ("401", "Unauthenticated"),
+    ("403", "Forbidden"),
+    ("414", "UriTooLong"),
+    ("431", "HeadersTooLarge"),
+    ("500", "Internal"),
+    ("503", "Unavailable"),
+];
 
 /// What any operation may answer.
 impl IntoResponses for ApiError {
@@ -113,6 +120,14 @@ pub(crate) fn components() -> Vec<(&'static str, Response)> {
         ("NotModified", not_modified()),
         ("PreconditionFailed", problem("Another version stands than `If-Match` names: `precondition_failed`.").build()),
         ("BodyTooLarge", problem("The body is longer than 256 KiB: `body_too_large`.").build()),
+        ("UriTooLong", problem("Path and query are longer than 32 KiB: `uri_too_long`.").build()),
+        (
+            "HeadersTooLarge",
+            problem(
+                "There are more than 100 header fields, or they are longer than 16 KiB together: `request_header_fields_too_large`.",
+            )
+            .build(),
+        ),
         (
             "UnsupportedMediaType",
             problem(

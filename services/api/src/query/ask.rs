@@ -1,4 +1,4 @@
-//! What a request asks for: its parameters, read and checked against the metric, all errors together. API.md §2.
+//! What a request asks for: its parameters, read and checked against the metric, every error kept. API.md §2.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use super::filter;
 use crate::page::whole_number;
 use crate::params::Params;
-use crate::problem::{ApiError, Code, ParameterError};
+use crate::problem::{Code, ParameterError};
 
 /// Most rows of one currency in an answer, and how many there are when nobody asks for fewer.
 pub(crate) const LIMIT_MAX: usize = 1000;
@@ -19,7 +19,8 @@ pub(crate) const LIMIT_MAX: usize = 1000;
 /// Characters of a date; everything else that is accepted is longer.
 const DATE_LENGTH: usize = 10;
 
-const KNOWN: [&str; 12] = [
+/// The parameters there are.
+pub(crate) const KNOWN: [&str; 12] = [
     "from",
     "to",
     "granularity",
@@ -100,34 +101,22 @@ impl Order {
 }
 
 impl Ask {
-    /// # Errors
-    /// Everything that is wrong with the parameters, at once.
-    pub(crate) fn read(mut params: Params, metric: &Metric, tenant_zone: &Zone, now: Timestamp) -> Result<Self, ApiError> {
-        let zone = read_zone(&mut params, tenant_zone);
-        let range = read_range(&mut params, &zone, now);
+    /// Takes the parameters. What is wrong stays with them, and a default stands for it here until they are finished: a plan can
+    /// then say what is wrong besides.
+    pub(crate) fn take(params: &mut Params, metric: &Metric, tenant_zone: &Zone, now: Timestamp) -> Self {
+        let zone = read_zone(params, tenant_zone);
+        let range = read_range(params, &zone, now);
         let granularity = params.take_as("granularity", str::parse::<Granularity>);
-        let measures = read_measures(&mut params, metric);
-        let group_by = read_group_by(&mut params, metric);
-        let filter = read_filter(&mut params, metric);
-        let order = read_order(&mut params, metric);
+        let measures = read_measures(params, metric);
+        let group_by = read_group_by(params, metric);
+        let filter = read_filter(params, metric);
+        let order = read_order(params, metric);
         let limit = params.take_as("limit", |text| whole_number(text, LIMIT_MAX)).unwrap_or(LIMIT_MAX);
         let other = params.take_word("other", &[("false", false), ("true", true)]).unwrap_or(false);
         let fill = params.take_word("fill", &[("zero", Fill::Zero), ("none", Fill::None)]).unwrap_or(Fill::Zero);
         let compares = [("previous_period", Compare::PreviousPeriod), ("previous_year", Compare::PreviousYear)];
         let compare = params.take_word("compare", &compares);
-        params.finish(&KNOWN, || Self {
-            range,
-            granularity,
-            zone,
-            measures,
-            group_by,
-            filter,
-            order,
-            limit,
-            other,
-            fill,
-            compare,
-        })
+        Self { range, granularity, zone, measures, group_by, filter, order, limit, other, fill, compare }
     }
 
     /// The dimensions that rows must be told apart by: those shown and those filtered.
@@ -151,6 +140,8 @@ fn read_range(params: &mut Params, zone: &Zone, now: Timestamp) -> Range {
     let to = read_instant(params, "to", zone, default.to);
     if let (Some(from), Some(to)) = (from, to)
         && from >= to
+        // Dates are of a zone; in another they may lie the other way round.
+        && params.are_well(&["time_zone"])
     {
         let detail = format!("the range [{from}, {to}) is empty: `to` must be after `from`");
         params.refuse(ParameterError::new("to", Code::EmptyRange, detail));

@@ -12,12 +12,18 @@ use tidemark_domain::{DimensionName, Zone};
 use tidemark_store::Span;
 
 use super::ask::{Ask, Compare};
-use crate::problem::{ApiError, Code, ParameterError};
+use crate::params::Params;
+use crate::problem::{Code, ParameterError};
 
 /// Most cells (rows × buckets) of an answer.
 pub(crate) const CELLS_MAX: usize = 10_000;
 /// Most rows read for an answer, estimated before and counted while reading.
 pub(crate) const ROWS_READ_MAX: usize = 200_000;
+
+/// What the buckets hang on, and the rows behind them.
+const OF_BUCKETS: [&str; 4] = ["from", "to", "time_zone", "granularity"];
+/// What the range compared with hangs on.
+const OF_COMPARISON: [&str; 4] = ["from", "to", "time_zone", "compare"];
 
 /// How a question is answered.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -56,20 +62,25 @@ pub(crate) struct Ground<'a> {
 }
 
 impl Plan {
-    /// # Errors
-    /// Every reason why the question cannot be answered, at once.
-    pub(crate) fn make(ask: &Ask, ground: Ground<'_>) -> Result<Self, ApiError> {
-        let mut errors = Vec::new();
-        let mut keep = |error| errors.push(error);
-        let set = stored_set(ask, ground.metric).map_err(&mut keep).ok();
-        let slots = slots(ask).map_err(&mut keep).ok();
-        let spans = ground.spans(ask, ask.range, ask.granularity).map_err(&mut keep).ok();
-        let comparison = ask.compare.map(|compare| ground.comparison(ask, compare)).transpose().map_err(&mut keep).ok().flatten();
-        match (set, slots, spans) {
-            (Some(set), Some(slots), Some(spans)) if errors.is_empty() => Ok(Self { set, slots, spans, comparison }),
-            _ => Err(ApiError::Parameters(errors)),
-        }
+    /// Plans what was taken from the parameters, and adds to them every reason why it cannot be answered. A part is judged if all
+    /// that it hangs on was read well: a mistake is told once, and nothing that only follows from it.
+    pub(crate) fn make(params: &mut Params, ask: &Ask, ground: Ground<'_>) -> Option<Self> {
+        let [grouped, ranged, compared] = [&["group_by"][..], &OF_BUCKETS, &OF_COMPARISON].map(|names| params.are_well(names));
+        // Filters that could not be read are left out: with them, a set would have to cover even more.
+        let set = judge(params, grouped, || stored_set(ask, ground.metric));
+        let slots = judge(params, ranged, || slots(ask));
+        let spans = judge(params, ranged, || ground.spans(ask, ask.range, ask.granularity));
+        let comparison = match ask.compare {
+            Some(compare) => Some(judge(params, compared, || ground.comparison(ask, compare))?),
+            None => None,
+        };
+        Some(Self { set: set?, slots: slots?, spans: spans?, comparison })
     }
+}
+
+/// A part of a plan, if what it hangs on was read well; its error stays with the parameters.
+fn judge<T>(params: &mut Params, was_read: bool, part: impl FnOnce() -> Result<T, ParameterError>) -> Option<T> {
+    was_read.then(part).and_then(|judged| params.keep(judged))
 }
 
 fn stored_set(ask: &Ask, metric: &Metric) -> Result<GroupingSet, ParameterError> {

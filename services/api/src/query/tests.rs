@@ -10,7 +10,7 @@ use tidemark_domain::{Bucket, Currency, Decimal, Definitions, DimensionName, Gro
 use tidemark_store::Row;
 
 use super::answer::{Compose, DataRow, Total, Values};
-use super::ask::{Ask, Compare};
+use super::ask::{Ask, Compare, KNOWN};
 use super::fold::{Fold, Measures};
 use super::plan::Comparison;
 use crate::params::Params;
@@ -56,6 +56,13 @@ fn row(item: Group, currency: &str, quarter: i64, units: &str, orders: i64) -> R
     }
 }
 
+/// A good question of a tenant in UTC.
+fn ask(query: &str, metric: &Metric, now: Timestamp) -> Ask {
+    let mut params = Params::parse(Some(query));
+    let ask = Ask::take(&mut params, metric, &Zone::utc(), now);
+    params.finish(&KNOWN, || ask).expect("a good question")
+}
+
 type Shown = (Vec<Total>, Vec<DataRow>);
 
 /// The answer to a query string about four hours from the start on, with these rows and those of the four hours before.
@@ -63,7 +70,7 @@ fn answer(query: &str, current: &[Row], previous: &[Row]) -> Result<Shown, Param
     let metric = metric();
     let from = Timestamp::from_second(START).expect("an instant");
     let query = format!("from={from}&to={}&{query}", Timestamp::from_second(START + 4 * 3600).expect("an instant"));
-    let ask = Ask::read(Params::parse(Some(&query)), &metric, &Zone::utc(), from).expect("a good question");
+    let ask = ask(&query, &metric, from);
     let dimension = |name| DimensionName::new(name).expect("a name");
     let set = GroupingSet::new([dimension("item"), dimension("region")]);
     let whole = Comparison { range: ask.range, spans: Vec::new() }.whole();
@@ -164,7 +171,7 @@ fn lines_have_one_field_for_each_column() {
     let metric = metric();
     let now = Timestamp::from_second(START).expect("an instant");
     let query = "from=2026-06-29&to=2026-06-29T04:00:00Z&group_by=item&measures=average,units&limit=1&other=true";
-    let ask = Ask::read(Params::parse(Some(query)), &metric, &Zone::utc(), now).expect("a good question");
+    let ask = ask(query, &metric, now);
     let rows = [row(text("\\N, \"x\""), "EUR", 0, "1", 1), row(Group::Null, "EUR", 0, "2", 0)];
     let of = |rows: &[Row]| {
         let (totals, data) = answer("group_by=item&measures=average,units&limit=1&other=true", rows, &[]).expect("small");

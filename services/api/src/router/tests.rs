@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, Version, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version, header};
 use axum::routing::get;
 use http_body_util::BodyExt;
 use serde_json::Value;
@@ -19,6 +19,7 @@ use super::*;
 use crate::answers::{Answers, SHARED_FOR};
 use crate::limits::{KEY_RATE, Limits};
 use crate::webhooks::Webhooks;
+use crate::zones::Zones;
 
 const ORDERS: &str = "
 sources: { orders: { table: Orders, tenant: { attribute: tenant_id, default: demo } } }
@@ -35,8 +36,8 @@ fn api() -> Router {
     let keys = Arc::new(SecretKeys { current: [1; 32], previous: None });
     let webhooks = Webhooks::new(UrlPolicy::default(), &keys);
     let (limits, answers) = (Arc::new(Limits::new(KEY_RATE)), Answers::new(SHARED_FOR));
-    let state =
-        ApiState { store, streams: Streams::new(&aws, "control".into()), keys, running, webhooks, limits, answers, tokens: None };
+    let (streams, zones) = (Streams::new(&aws, "control".into()), Zones::new(store.clone()));
+    let state = ApiState { store, streams, keys, running, webhooks, limits, answers, zones, tokens: None };
     router(state, &Origins::default(), CancellationToken::new())
 }
 
@@ -105,6 +106,30 @@ async fn a_body_too_large_is_refused() {
     let (status, _, problem) =
         problem(api(), long.header("content-length", BODY_BYTES_MAX + 1).body(body).expect("a request")).await;
     assert_eq!((status, problem["code"].as_str()), (StatusCode::PAYLOAD_TOO_LARGE, Some("body_too_large")));
+}
+
+#[tokio::test]
+async fn a_head_too_large_is_refused_and_the_largest_is_not() {
+    let path = |length: usize| format!("/{}", "x".repeat(length - 1));
+    // `x-request-id: test-1` is there already.
+    let fields = |count: usize| (1..count).map(|number| (format!("x-{number}"), "y".to_owned())).collect::<Vec<_>>();
+    let bytes = |length: usize| vec![("x-long".to_owned(), "y".repeat(length - "x-request-idtest-1x-long".len()))];
+    for (path, fields, status, code) in [
+        (path(head::TARGET_BYTES_MAX), vec![], 404, "not_found"),
+        (path(head::TARGET_BYTES_MAX + 1), vec![], 414, "uri_too_long"),
+        (format!("/v1/metrics?{}", path(head::TARGET_BYTES_MAX)), vec![], 414, "uri_too_long"),
+        (path(1), fields(head::FIELDS_MAX), 404, "not_found"),
+        (path(1), fields(head::FIELDS_MAX + 1), 431, "request_header_fields_too_large"),
+        (path(1), bytes(head::FIELDS_BYTES_MAX), 404, "not_found"),
+        (path(1), bytes(head::FIELDS_BYTES_MAX + 1), 431, "request_header_fields_too_large"),
+    ] {
+        let mut asked = request("GET", &path);
+        for (name, value) in fields {
+            asked.headers_mut().append(name.parse::<HeaderName>().expect("a name"), value.parse().expect("a value"));
+        }
+        let (answered, _, problem) = problem(api(), asked).await;
+        assert_eq!((answered.as_u16(), problem["code"].as_str()), (status, Some(code)), "{path:.40}");
+    }
 }
 
 #[tokio::test]

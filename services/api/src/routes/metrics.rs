@@ -145,7 +145,7 @@ pub(crate) async fn list_metrics(
     let mut params = Params::parse(query.as_deref());
     let request = PageRequest::take(&mut params, list);
     let request = params.finish(&["limit", "cursor"], || request)?;
-    let zone = state.store.tenant_settings(tenant).await.map_err(ApiError::of_store)?.zone;
+    let zone = state.zones.of(tenant).await?;
     let running = state.running();
     let visible = running.metrics.iter().filter(|(name, metric)| {
         let source = running.sources.get(&metric.definition.source);
@@ -174,6 +174,6 @@ pub(crate) async fn get_metric(
     let running = state.running();
     let (name, metric) = metric_of(&running, &name, &caller.tenant)?;
     Params::parse(query.as_deref()).finish(&[], || ())?;
-    let settings = state.store.tenant_settings(&caller.tenant).await.map_err(ApiError::of_store)?;
-    Ok(Json(Metric::of(&name, metric, &settings.zone)))
+    let zone = state.zones.of(&caller.tenant).await?;
+    Ok(Json(Metric::of(&name, metric, &zone)))
 }

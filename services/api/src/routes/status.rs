@@ -134,7 +134,7 @@ async fn status_of(
     let later = later_definitions(running, name);
     let freshness = Freshness::of(&reading, now).because(Reason::Definitions, !later.is_empty());
     let freshness = freshness.because(Reason::BrokenRow, quarantined.overflows > 0);
-    let describe = |reason: &Reason| Description { reason: *reason, detail: detail_of(*reason, gaps.len(), &later) };
+    let describe = |reason: &Reason| Description { reason: *reason, detail: detail_of(*reason, &freshness, gaps.len(), &later) };
     let descriptions = freshness.reasons.iter().map(describe).collect();
     Ok(SourceStatus {
         source: name.clone(),
@@ -165,8 +165,11 @@ impl SkippedPart {
     }
 }
 
-fn detail_of(reason: Reason, gaps: usize, later: &[String]) -> String {
+fn detail_of(reason: Reason, freshness: &Freshness, gaps: usize, later: &[String]) -> String {
     match reason {
+        Reason::History if freshness.watermark.is_none() => {
+            "no worker has read the table's stream yet, or not far enough to know what is counted".to_owned()
+        }
         Reason::History => {
             "what the table held before its stream was first read is not counted; changes since then are".to_owned()
         }

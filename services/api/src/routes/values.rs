@@ -16,7 +16,7 @@ use crate::openapi::GranularityName;
 use crate::params::Params;
 use crate::problem::{ApiError, Code, NotFound, ParameterError, Unprocessable};
 use crate::query::answer::{Answer, ComparedRange, Compose, example};
-use crate::query::ask::{Ask, Compare, Fill};
+use crate::query::ask::{Ask, Compare, Fill, KNOWN};
 use crate::query::flat;
 use crate::query::fold::{Fold, Measures};
 use crate::query::gather::{Gathered, Shelf};
@@ -88,16 +88,18 @@ pub(crate) async fn get_metric_values(
     let (name, metric) = metric_of(&running, &name, &caller.tenant)?;
     let source = running.sources.get(&metric.definition.source).ok_or(ApiError::NotFound)?;
     let format = Format::accepted(&headers);
-    let settings = state.store.tenant_settings(&caller.tenant).await.map_err(ApiError::of_store)?;
-    let ask = Ask::read(Params::parse(query.as_deref()), &metric.definition, &settings.zone, now)?;
+    let zone = state.zones.of(&caller.tenant).await?;
+    let mut params = Params::parse(query.as_deref());
+    let ask = Ask::take(&mut params, &metric.definition, &zone, now);
     if ask.compare.is_some() && format != Format::Json {
         let detail = "is answered as JSON only: lines are buckets, and only totals are compared";
-        return Err(ParameterError::new("compare", Code::InvalidValue, detail).into());
+        params.refuse(ParameterError::new("compare", Code::InvalidValue, detail));
     }
-    let ground = Ground { metric: &metric.definition, lanes: metric.lanes_read(), tenant_zone: &settings.zone, now };
-    let plan = Plan::make(&ask, ground)?;
+    let ground = Ground { metric: &metric.definition, lanes: metric.lanes_read(), tenant_zone: &zone, now };
+    let plan = Plan::make(&mut params, &ask, ground);
+    let plan = params.finish_some(&KNOWN, || plan)?;
     let shelf = Shelf { store: &state.store, tenant: &caller.tenant, name: &name, metric };
-    let question = Question { name: &name, metric, ask: &ask, plan: &plan, zone: &settings.zone };
+    let question = Question { name: &name, metric, ask: &ask, plan: &plan, zone: &zone };
     let compute = async {
         // The watermark is read before the rows, so that every change up to it is in them.
         let reading = sources::reading(&state.streams, source).await?;

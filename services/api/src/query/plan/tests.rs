@@ -3,7 +3,8 @@
 use tidemark_domain::Definitions;
 
 use super::*;
-use crate::params::Params;
+use crate::problem::ApiError;
+use crate::query::ask::KNOWN;
 
 const SALES: &str = "
 sources:
@@ -31,8 +32,10 @@ fn plan_with_lanes(query: &str, lanes: u16) -> Result<Plan, Vec<String>> {
     let metric = definitions.metrics.values().next().expect("one metric");
     let (zone, now) = (Zone::named("Europe/Berlin").expect("a zone"), at("2026-03-30T12:00:00Z"));
     let ground = Ground { metric, lanes, tenant_zone: &zone, now };
-    let planned = Ask::read(Params::parse(Some(query)), metric, &zone, now).and_then(|ask| Plan::make(&ask, ground));
-    planned.map_err(|error| match error {
+    let mut params = Params::parse(Some(query));
+    let ask = Ask::take(&mut params, metric, &zone, now);
+    let plan = Plan::make(&mut params, &ask, ground);
+    params.finish_some(&KNOWN, || plan).map_err(|error| match error {
         ApiError::Parameters(errors) => {
             errors.iter().map(|error| format!("{} {}", error.parameter, error.code.as_str())).collect()
         }
@@ -129,6 +132,59 @@ fn all_that_is_wrong_is_said_at_once() {
         plan("from=2024-01-01T06:00:00Z&to=2024-02-01&group_by=channel"),
         Err(vec!["group_by grouping_not_stored".to_owned(), "from range_unavailable".to_owned()])
     );
+}
+
+#[test]
+fn what_cannot_be_read_and_what_cannot_be_answered_are_said_together() {
+    let old = "from=2024-01-01T06:00:00Z&to=2024-02-01";
+    for (query, expected) in [
+        (
+            format!("{old}&measures=profit&group_by=channel&bogus=1"),
+            &["measures unknown_measure", "group_by grouping_not_stored", "from range_unavailable", "bogus unknown_parameter"][..],
+        ),
+        (
+            format!("{old}&filter[channel]=a&filter[item]=%5C"),
+            &["filter[item] invalid_value", "group_by grouping_not_stored", "from range_unavailable"],
+        ),
+        (
+            format!("{old}&group_by=shop&limit=0"),
+            &["group_by unknown_dimension", "limit invalid_value", "from range_unavailable"],
+        ),
+        (
+            "from=2026-03-30&granularity=P1Q&compare=previous_year&group_by=channel".to_owned(),
+            &["granularity invalid_value", "group_by grouping_not_stored"],
+        ),
+        (
+            "from=2025-10-01T06:00:00Z&to=2025-10-02&granularity=P1Q&compare=previous_year".to_owned(),
+            &["granularity invalid_value", "compare range_unavailable"],
+        ),
+    ] {
+        assert_eq!(plan(&query), Err(expected.iter().map(|&error| error.to_owned()).collect()), "{query}");
+    }
+}
+
+/// Each would be refused for its range, its buckets or its set, if what stands for the wrong parameter were taken for meant.
+#[test]
+fn nothing_is_refused_for_what_stands_in_for_a_mistake() {
+    for (query, expected) in [
+        ("from=2025-01-01&to=2025-02-01&time_zone=Mars&granularity=PT1H", "time_zone unknown_time_zone"),
+        ("from=2026-03-28&to=2026-03-27T23:30:00Z&time_zone=Mars", "time_zone unknown_time_zone"),
+        ("from=2024-01-01T06:00:00Z&from=2026-03-29&to=2026-03-30", "from duplicate_parameter"),
+        ("from=x&to=2025-01-01", "from invalid_value"),
+        ("from=2025-01-01&to=x&granularity=PT15M", "to invalid_value"),
+        ("from=2026-03-30&to=2025-01-01&granularity=PT15M&compare=previous_year", "to empty_range"),
+        ("from=2025-01-01&to=2025-02-01&granularity=PT1H&granularity=P1D", "granularity duplicate_parameter"),
+        ("from=2026-03-01&compare=previous_year&compare=previous_period", "compare duplicate_parameter"),
+        ("group_by=channel&group_by=item", "group_by duplicate_parameter"),
+        ("group_by=%ff&filter[channel]=web", "group_by invalid_value"),
+        ("group_by=item,shop&filter[channel]=web", "group_by unknown_dimension"),
+        ("filter[channel]=%5C", "filter[channel] invalid_value"),
+    ] {
+        assert_eq!(plan(query), Err(vec![expected.to_owned()]), "{query}");
+    }
+    let crowd: String = (0..64).map(|number| format!("p{number}=&")).collect();
+    let errors = plan(&format!("{crowd}group_by=item")).expect_err("too many parameters");
+    assert!(errors.iter().all(|error| error.ends_with("unknown_parameter") || error == " invalid_value"), "{errors:?}");
 }
 
 #[test]

@@ -157,7 +157,7 @@ impl Recovery {
         let since = fields.read("since", iso8601::instant);
         let until = fields.read("until", iso8601::instant).unwrap_or(now);
         if let Some(since) = since {
-            if since >= until {
+            if since >= until && fields.is_well("until") {
                 fields.refuse("since", Code::UnfitInstant, "is before `until`");
             }
             if since < now - RECOVERED_FOR {
@@ -165,5 +165,30 @@ impl Recovery {
             }
         }
         fields.finish(|| Some(Self { since: since?, until }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    #[test]
+    fn a_recovery_is_not_refused_for_what_stands_in_for_a_mistake() {
+        let now = Timestamp::from_second(1_800_000_000).expect("an instant");
+        let faults = |body: Value| {
+            let Value::Object(body) = body else { panic!("a body is an object") };
+            let Err(ApiError::Parameters(errors)) = Recovery::read(body, now) else { panic!("the body is wrong") };
+            errors.into_iter().map(|error| (error.parameter, error.code)).collect::<Vec<_>>()
+        };
+        let fault = |field: &str, code| (field.to_owned(), code);
+        let later = (now + RECOVERED_FOR).to_string();
+        assert_eq!(faults(json!({ "since": &later })), [fault("since", Code::UnfitInstant)]);
+        assert_eq!(faults(json!({ "since": &later, "until": "x" })), [fault("until", Code::InvalidValue)]);
+        assert_eq!(
+            faults(json!({ "since": "2026-01-01T00:00:00Z", "until": "x" })),
+            [fault("until", Code::InvalidValue), fault("since", Code::UnfitInstant)]
+        );
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use tidemark_store::Endpoint;
 use tidemark_webhooks::event::{EventFilter, EventType};
-use tidemark_webhooks::headers::CustomHeaders;
+use tidemark_webhooks::headers::{self, CustomHeaders};
 use utoipa::openapi::{ObjectBuilder, RefOr, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
@@ -88,9 +88,7 @@ impl EndpointForm {
             filter.map_err(|error| fields.refuse("event_types", Code::InvalidValue, error.to_string())).ok().map(|_| types)
         });
         let description = fields.read("description", checked_description);
-        let headers = fields.map("headers").unwrap_or_default();
-        let headers = CustomHeaders::new(headers);
-        let headers = headers.map_err(|error| fields.refuse("headers", Code::HeaderRefused, error.to_string())).ok();
+        let headers = read_headers(&mut fields);
         if let Some(url) = url.as_deref().filter(|url| known != Some(*url)) {
             match webhooks.judge(url).await {
                 Ok(()) => {}
@@ -106,6 +104,15 @@ impl EndpointForm {
         let Self { url, event_types, description, headers } = self;
         Endpoint { url, event_types, description, headers, ..endpoint.clone() }
     }
+}
+
+/// Each header is judged by itself before all are judged together: of those only the first fault would be known.
+fn read_headers(fields: &mut Fields) -> Option<CustomHeaders> {
+    let headers = fields.map("headers").unwrap_or_default();
+    let faults: Vec<_> = headers.iter().filter_map(|header| CustomHeaders::new([header.clone()]).err()).collect();
+    let judged = if faults.is_empty() { CustomHeaders::new(headers).map_err(|fault| vec![fault]) } else { Err(faults) };
+    let mut refuse = |fault: headers::Error| fields.refuse("headers", Code::HeaderRefused, fault.to_string());
+    judged.map_err(|faults| faults.into_iter().for_each(&mut refuse)).ok()
 }
 
 fn names(types: Vec<EventType>) -> Vec<String> {
