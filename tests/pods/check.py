@@ -3,7 +3,7 @@
     check.py DYNAMODB WORK LAYOUT LAYOUT_AGAIN BUSYBOX [NAME...]
 
 check.sh has the surroundings ready: namespaces, DynamoDB Local at DYNAMODB (host and port), images built twice, and a root file system
-with BusyBox. NAMEs are those of values files; without any, all are brought to life, and the controls come, too.
+with BusyBox. names are those of values files; without any, all are brought to life, and the controls come, too.
 """
 
 import concurrent.futures

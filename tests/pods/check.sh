@@ -3,7 +3,7 @@
 #
 #     tests/pods/check.sh [BINARIES [NAME...]]
 #
-# BINARIES is target/debug unless it is named, and NAMEs are those of values files: all of them without any. Pods are runc containers with
+# BINARIES is target/debug unless it is named, and names are those of values files: all of them without any. Pods are runc containers with
 # the user, the capabilities, the seccomp profile, the read-only root and the memory of their Pod, each with an address of its own: see
 # check.py. All of it runs in namespaces that end with this script, and leaves nothing behind. It takes root, and a Linux with bridges;
 # Debian packages are installed where they are missing, if that may be.

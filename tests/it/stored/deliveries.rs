@@ -126,7 +126,7 @@ async fn an_endpoint_that_is_gone_does_not_come_back_by_an_attempt() {
 }
 
 #[tokio::test]
-async fn a_held_delivery_waits_for_its_requeueing() {
+async fn a_held_delivery_waits_for_its_requeuing() {
     let shelf = Shelf::new().await;
     let endpoint = shelf.endpoint().await.id;
     let event = shelf.claimed_event("tea").await;
