@@ -25,6 +25,7 @@ use tidemark_streams::{HeldShard, Position, Record, ShardReader, SourceStream, S
 use tidemark_tests::deployment::{item_of, tables};
 use tidemark_tests::oracle::stock;
 use tidemark_tests::{Deployment, Fault, When, Workload, oracle};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 /// Cases of one run; `TIDEMARK_EXACTNESS_CASES` asks for more.
@@ -252,8 +253,8 @@ impl Schedule {
 
     async fn read(&self, held: &HeldShard) -> VecDeque<Record> {
         let arn = self.stream.arn.clone();
-        let mut reader = ShardReader::new(self.deployment.streams.clone(), arn, held.shard.clone(), held.position.clone());
-        reader.next().await.unwrap().records.into()
+        let mut reader = ShardReader::new(self.deployment.streams.clone(), arn, held);
+        reader.next(clock::now).await.unwrap().records.into()
     }
 
     /// One batch of one worker, and what becomes of it.
@@ -271,7 +272,7 @@ impl Schedule {
             taken.push(effect);
         }
         let lane = RulesLane::of(held.shard.as_str());
-        let fold = fold.decided(&taken, &self.stock, lane).await.unwrap();
+        let fold = Fold::decided(&taken, self.stock.read(fold.stock().unread(), lane).await.unwrap());
         let Some(last) = fold.records().checked_sub(1).map(|last| &records[last]) else { return };
         let advance = held.advance(&Position::After(last.sequence_number.clone()), self.running.version);
         let from =
@@ -294,7 +295,9 @@ impl Schedule {
             Request::StolenMeanwhile => self.steal((index + 1) % WORKERS).await,
             Request::AcknowledgedMeanwhile => self.acknowledge_all().await,
         }
-        let outcome = self.committer.commit(&advance, writes, &from, FullRows::Split).await.unwrap();
+        let life = watch::Sender::new(None);
+        let committing = tidemark_ingest::Step { advance: &advance, from: &from, full: FullRows::Split, life: &life };
+        let outcome = self.committer.commit(&committing, writes).await.unwrap();
         match outcome {
             _ if matches!(request, Request::CrashAfter) => self.processes[index] = self.new_process().await,
             Outcome::Decided(Verdict::Committed) if matches!(request, Request::Forgotten) => {}
@@ -303,7 +306,7 @@ impl Schedule {
             Outcome::Decided(Verdict::LeaseLost) => {}
             // It will be read and decided anew.
             Outcome::DecisionsStale if matches!(request, Request::AcknowledgedMeanwhile) => {
-                self.stock.forget(fold.stock(), lane).await;
+                self.stock.forget(fold.stock()).await;
             }
             Outcome::Decided(Verdict::Moved(position)) => self.processes[index].held = Some(held.moved(position)),
             other => panic!("not to be had in this schedule: {other:?}"),

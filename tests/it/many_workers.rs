@@ -6,6 +6,7 @@
 mod fleet;
 mod gaps;
 mod hand_over;
+mod listings;
 mod memory;
 mod quiet;
 mod rolling;

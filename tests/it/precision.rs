@@ -6,6 +6,8 @@ use tidemark_runtime::clock;
 use tidemark_store::{QuarantineQuery, Whose};
 use tidemark_tests::{Deployment, oracle};
 
+mod full_rows;
+
 const UNITS: (&str, &str) = ("sales", "units");
 const HUGE: &str = "99999999999999999999999999999999999999";
 

@@ -1,12 +1,15 @@
 //! STREAMS §5: changed definitions, and workers of two rollouts side by side.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 use tidemark_domain::Definitions;
 use tidemark_ingest::{Error, Ingest};
 use tidemark_runtime::clock;
-use tidemark_store::AdoptError;
-use tidemark_tests::deployment::settings;
-use tidemark_tests::{Deployment, Workload, oracle};
+use tidemark_store::{AdoptError, RunningDefinitions};
+use tidemark_tests::deployment::{DEADLINE, settings};
+use tidemark_tests::{Deployment, Workload, oracle, wait_until};
+use tokio::time::Instant;
 
 fn order(id: usize, quantity: &str, weight: Option<&str>) -> Value {
     let mut item = json!({
@@ -149,4 +152,24 @@ async fn an_api_serves_what_runs_and_leaves_its_file_to_workers() {
     for api in [early, late] {
         api.stop().await;
     }
+}
+
+#[tokio::test]
+async fn a_document_is_known_from_when_this_process_learnt_of_it() {
+    let deployment = Deployment::start(oracle::DEFINITIONS).await;
+    let first = deployment.store.adopt(&deployment.definitions, clock::now()).await.unwrap().running;
+    let definitions = RunningDefinitions::new(deployment.store.clone(), first);
+    let known_long = async || definitions.known().1 > Duration::from_millis(50);
+    wait_until("the first to be known for a while", DEADLINE, known_long).await;
+    definitions.reload().await.unwrap();
+    assert!(known_long().await, "nothing is new");
+
+    let since = Instant::now();
+    // Whoever adopts it may have a clock that is far behind: it does not count.
+    let adopted_at = clock::now() - jiff::SignedDuration::from_hours(1);
+    deployment.store.adopt(&Definitions::parse(&next_file()).unwrap(), adopted_at).await.unwrap();
+    definitions.reload().await.unwrap();
+    let (running, known_for) = definitions.known();
+    assert_eq!(running.version, 2);
+    assert!(known_for <= since.elapsed(), "{known_for:?}");
 }

@@ -1,5 +1,6 @@
 //! Levels and alerts in the path of a commit: what changes of a source come to. ALERTS §1–3.
 
+mod books;
 mod decided;
 mod streams;
 

@@ -8,11 +8,14 @@ mod fan_out;
 mod heal;
 mod held;
 mod jobs;
+mod waiting;
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 use tidemark_domain::alert::{Act, Facts, step};
 use tidemark_domain::rule::{Scope, Severity, Threshold, Thresholds};
 use tidemark_domain::{
@@ -25,7 +28,7 @@ use tidemark_store::{
     EndpointState, EventWrite, Hold, LevelRow, LevelWrite, RulesLane, Slot, Store, Tenant, ulid,
 };
 use tidemark_tests::deployment::{DEADLINE, RunningIngest, secret_keys, settings};
-use tidemark_tests::{Deployment, Receiver, Workload, wait_until};
+use tidemark_tests::{Deployment, Fault, Receiver, When, Workload, wait_until};
 use tidemark_webhooks::event::EventType;
 use tidemark_webhooks::payload;
 use tidemark_webhooks::seal::{Owner, SealingKeys};
@@ -281,14 +284,43 @@ impl Scene {
         let mut all = Vec::new();
         for slot in Slot::all() {
             all.extend(self.store().due(slot, None, 1000).await.unwrap().entries);
+            all.extend(self.store().waiting(slot, None, 1000).await.unwrap().entries);
         }
         all
+    }
+
+    /// The bodies of all calls of this name from now on.
+    fn overhear(&self, call: &'static str) -> Overheard {
+        let overheard = Overheard::default();
+        let listener = overheard.clone();
+        let listen = When::Matching(Box::new(move |body| {
+            listener.0.lock().unwrap_or_else(PoisonError::into_inner).push(body.clone());
+            false
+        }));
+        self.deployment.world.front().fault(call, listen, Fault::Delay(Duration::ZERO));
+        overheard
     }
 
     /// Waits until there is nothing left to do.
     async fn until_nothing_is_due(&self) {
         wait_until("nothing to be due", DEADLINE, async || self.outstanding().await.is_empty()).await;
     }
+}
+
+/// Calls that were made, as their bodies; clones share them.
+#[derive(Clone, Default)]
+struct Overheard(Arc<Mutex<Vec<Value>>>);
+
+impl Overheard {
+    fn count(&self, is_like: impl Fn(&Value) -> bool) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).iter().filter(|body| is_like(body)).count()
+    }
+}
+
+/// What a Query asks an index or a table for: its partition, and behind which place, if behind any.
+fn asked(query: &Value) -> (&str, Option<&str>) {
+    let value = |name: &str| query["ExpressionAttributeValues"][name]["S"].as_str();
+    (value(":pk").unwrap_or_default(), value(":above"))
 }
 
 fn new_endpoint() -> EndpointId {

@@ -38,8 +38,10 @@ pub struct Rules {
     pub empty_pages: u32,
     /// A closed shard goes on looking open, though its children are listed: no ending number, and empty pages at its end.
     pub parents_look_open: bool,
-    /// So many listings after a shard was born do not show it yet.
+    /// So many listings after a child was born do not show it yet.
     pub late_listings: u32,
+    /// So many listings of a stream that was switched off and on do not show its first shards yet.
+    pub late_beginnings: u32,
     /// An eleventh DescribeStream within a second is refused.
     pub limits_listings: bool,
 }
@@ -89,6 +91,7 @@ impl Default for Rules {
             empty_pages: 0,
             parents_look_open: false,
             late_listings: 0,
+            late_beginnings: 0,
             limits_listings: false,
         }
     }
@@ -226,7 +229,7 @@ impl TableStreams {
 
     fn open(&mut self, parent: Option<String>, range: Range, now: Timestamp) -> String {
         let id = format!("shardId-{:020}-{:08x}", now.as_millisecond(), self.random.random::<u32>());
-        let hidden = if parent.is_some() { self.rules.late_listings } else { 0 };
+        let hidden = if parent.is_some() { self.rules.late_listings } else { self.rules.late_beginnings };
         let prefix = shard::first_prefix(&mut self.random);
         self.current_mut().shards.push(Shard::new(id.clone(), parent, range, prefix, hidden));
         let index = self.current().shards.len() - 1;

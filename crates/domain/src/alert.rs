@@ -17,7 +17,7 @@ use crate::level::LevelKey;
 use crate::rule::{Applied, Severity};
 
 pub use crate::id::AlertId;
-pub use act::{Act, Acted, Error, NOTE_LENGTH_MAX, Note};
+pub use act::{ACTIONS_MAX, Act, Acted, Action, ActionKind, Error, NOTE_LENGTH_MAX, Note};
 pub use step::{Facts, step};
 
 /// One episode. Its JSON is what is stored; fields that a later version adds are ignored by this one.
@@ -35,13 +35,16 @@ pub struct Alert {
     pub fired_at: Timestamp,
     /// The number of its last event, from 1.
     pub sequence: u32,
-    /// When its last event was. The events of an alert never run backwards, whatever the clocks they come from: an event is thus
-    /// never taken for older than one that was already sent.
+    /// When its last event was. The events of an alert never run backwards: none is taken for older than one that was already sent.
     pub event_at: Timestamp,
     /// Who has taken notice; a rise in severity clears it.
     pub acknowledged: Option<Acknowledged>,
     pub muted: Option<Muted>,
-    /// When it last changed in any way.
+    /// What people did about it, in order: the last [`ACTIONS_MAX`]. Alerts of before there was this list have none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub actions: Vec<Action>,
+    /// When it last changed in any way. Nothing happened to it later, and nothing will have happened earlier, whatever the clocks: a
+    /// record knows its second alone, and may be read long after somebody has acted.
     pub updated_at: Timestamp,
 }
 
@@ -185,23 +188,23 @@ impl Alert {
         self.rule.repeat_every.filter(|_| waits)?.after(self.event_at)
     }
 
-    /// Notes when the alert changed, and how much was available then, if there is a level to say so.
-    fn touch(&mut self, available: Option<&Decimal>, at: Timestamp) {
+    /// Notes when the alert changed, and how much was available then, if there is a level to say so. Gives the instant that is noted.
+    fn touch(&mut self, available: Option<&Decimal>, at: Timestamp) -> Timestamp {
         self.available = available.unwrap_or(&self.available).clone();
         self.updated_at = self.updated_at.max(at);
+        self.updated_at
     }
 
     /// The next event of this alert, which has just been changed, and touched, to be what the event says.
-    fn announce(&mut self, kind: EventKind, at: Timestamp) -> AlertEvent {
+    fn announce(&mut self, kind: EventKind) -> AlertEvent {
         self.sequence += 1;
-        self.event_at = self.event_at.max(at);
+        self.event_at = self.updated_at;
         AlertEvent { kind, sequence: self.sequence, at: self.event_at, alert: self.clone() }
     }
 
     /// Ends the episode.
     fn resolve(&mut self, reason: Reason, available: Option<&Decimal>, at: Timestamp) -> AlertEvent {
-        self.state = AlertState::Resolved { at: self.event_at.max(at), reason };
-        self.touch(available, at);
-        self.announce(EventKind::Resolved, at)
+        self.state = AlertState::Resolved { at: self.touch(available, at), reason };
+        self.announce(EventKind::Resolved)
     }
 }

@@ -17,7 +17,7 @@ pub enum Error {
     Missing,
     #[error("is of type {0}; a time is S (RFC 3339 or a date) or N (epoch seconds or milliseconds)")]
     WrongType(&'static str),
-    #[error("is `{0}`: not RFC 3339, a date, or epoch seconds or milliseconds")]
+    #[error("is the text `{0}`: not RFC 3339 or a date; an epoch, in seconds or milliseconds, must be a number (type N)")]
     Unparsable(String),
     #[error("is outside the years 1 to 9999")]
     OutOfRange,
@@ -43,7 +43,7 @@ pub fn parse(attribute: Option<&Attribute>, zone: &Zone) -> Result<Timestamp, Er
 /// # Errors
 /// When the text is neither an RFC 3339 instant, nor a local date-time, nor a date.
 pub fn of_text(text: &str, zone: &Zone) -> Result<Timestamp, Error> {
-    let unparsable = || Error::Unparsable(text.chars().take(80).collect());
+    let unparsable = || unparsable(text);
     // A form is decided by its shape, so that `2026-03-29` is never taken for something else by a lenient parser.
     let bytes = text.as_bytes();
     let shaped = |at: usize, c: u8| bytes.get(at) == Some(&c);
@@ -68,9 +68,33 @@ pub fn of_text(text: &str, zone: &Zone) -> Result<Timestamp, Error> {
     }
 }
 
+/// The instant that a text names by RFC 3339 (§5.6) and by nothing wider: date, `T`, time with seconds, and an offset.
+///
+/// # Errors
+/// When it is spelled otherwise, is no time, or is none we can hold: the last is [`Timestamp::MAX`], one day and some before the year
+/// 10000.
+pub fn of_rfc3339(text: &str) -> Result<Timestamp, Error> {
+    const HEAD: &str = "0000-00-00T00:00:00";
+    let (head, rest) = text.split_at_checked(HEAD.len()).unwrap_or((text, ""));
+    let fraction = rest.strip_prefix('.').filter(|fraction| fraction.starts_with(|c: char| c.is_ascii_digit()));
+    let offset = fraction.map_or(rest, |fraction| fraction.trim_start_matches(|c: char| c.is_ascii_digit()));
+    let has_offset = matches!(offset, "Z" | "z") || is_like(offset, "+00:00") || is_like(offset, "-00:00");
+    if is_like(head, HEAD) && has_offset { of_text(text, &Zone::utc()) } else { Err(unparsable(text)) }
+}
+
+/// Whether a text has digits where the shape has zeros, and elsewhere what the shape has, in upper or lower case.
+fn is_like(text: &str, shape: &str) -> bool {
+    let fits = |(c, like): (u8, u8)| if like == b'0' { c.is_ascii_digit() } else { c.eq_ignore_ascii_case(&like) };
+    text.len() == shape.len() && text.bytes().zip(shape.bytes()).all(fits)
+}
+
+fn unparsable(text: &str) -> Error {
+    Error::Unparsable(text.chars().take(80).collect())
+}
+
 fn of_epoch(number: &str) -> Result<Timestamp, Error> {
-    let unparsable = || Error::Unparsable(number.chars().take(80).collect());
-    let value: Decimal = number.parse().map_err(|_| unparsable())?;
+    // Whatever a number is that we cannot read, it is of no year.
+    let value: Decimal = number.parse().map_err(|_| Error::OutOfRange)?;
     let seconds = value.floor_to_i64().ok_or(Error::OutOfRange)?;
     let millis = if seconds.unsigned_abs() < EPOCH_SECONDS_BELOW {
         value.times(&Decimal::from(1000)).floor_to_i64().ok_or(Error::OutOfRange)?
@@ -117,6 +141,51 @@ mod tests {
         assert_eq!(number("-1"), "1969-12-31T23:59:59Z");
         assert_eq!(number("99999999999"), "5138-11-16T09:46:39Z");
         assert_eq!(number("100000000000"), "1973-03-03T09:46:40Z");
+    }
+
+    #[test]
+    fn an_epoch_as_a_text_is_told_to_be_a_number() {
+        for epoch in ["1774699200", "1774699200000"] {
+            assert!(text(epoch, "UTC").ends_with("an epoch, in seconds or milliseconds, must be a number (type N)"), "{epoch}");
+        }
+    }
+
+    #[test]
+    fn rfc_3339_is_taken_in_its_own_forms_alone() {
+        for good in [
+            "2026-03-29T12:00:00Z",
+            "2026-03-29t12:00:00z",
+            "2026-03-29T12:00:00.123456789Z",
+            "2026-03-29T17:45:00+05:45",
+            "2026-03-29T12:00:00-00:00",
+        ] {
+            assert!(of_rfc3339(good).is_ok_and(|instant| instant.as_second() == 1_774_785_600), "{good}");
+        }
+        for bad in [
+            "",
+            "2026-03-29",
+            "2026-03-29T12:00:00",
+            "2026-03-29 12:00:00Z",
+            "2026-03-29T12:00Z",
+            "2026-03-29T12Z",
+            "20260329T120000Z",
+            "2026-03-29T120000Z",
+            "2026-03-29T12:00:00+0545",
+            "2026-03-29T12:00:00+05",
+            "2026-03-29T12:00:00+24:00",
+            "2026-03-29T12:00:00Z[UTC]",
+            "2026-03-29T12:00:00+00:00[Europe/Berlin]",
+            "2026-03-29T12:00:00,5Z",
+            "2026-03-29T12:00:00.Z",
+            "+002026-03-29T12:00:00Z",
+            "2026-03-29T12:00:00Z ",
+            "2026-02-30T12:00:00Z",
+            "2026-03-29T24:00:00Z",
+            "2026-03-29T12:00:00 Z",
+            "2026-03-29T12:00:0\u{663}Z",
+        ] {
+            assert!(matches!(of_rfc3339(bad), Err(Error::Unparsable(_))), "{bad}");
+        }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! STREAMS §5.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -22,8 +23,11 @@ pub use refused::{Refusal, Refused};
 
 /// The format of everything stored. A binary that meets a higher number refuses to start.
 pub const FORMAT: u32 = 1;
-/// How long after a rise of a metric's lanes its new ones stay unwritten, so that every reader has learnt of them.
-pub const LANES_SETTLE: SignedDuration = SignedDuration::from_secs(10);
+/// How long a writer has known of a rise of a metric's lanes before it writes the new ones, so that every reader has learnt of them.
+pub const LANES_SETTLE: Duration = Duration::from_secs(10);
+/// A rise that follows another sooner than this settles from the number before both. It is told by wall clocks of two processes, so it
+/// allows for their difference.
+const RISES_APART_MIN: SignedDuration = SignedDuration::from_mins(1);
 
 /// The running definition document.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -53,7 +57,8 @@ pub struct RunningMetric {
     pub measures_since: BTreeMap<MeasureName, Timestamp>,
     /// Grouping sets that began later than the metric, by [`GroupingSet::key`].
     pub sets_since: BTreeMap<String, Timestamp>,
-    /// When the number of lanes was last raised: writers use the old number until 10 s later.
+    /// When the number of lanes was last raised, by the clock of whoever adopted it, and the number that writers use until they have
+    /// known of it for [`LANES_SETTLE`].
     pub lanes_raised: Option<(Timestamp, u16)>,
 }
 
@@ -127,10 +132,19 @@ impl RunningMetric {
         }
     }
 
-    /// How many lanes a writer spreads a row over: the number before the last rise until [`LANES_SETTLE`] after it.
-    pub fn lanes_written(&self, now: Timestamp) -> u16 {
+    /// How many lanes a writer spreads a row over that has known this document for so long, by its own monotonic clock: the number before
+    /// the last rise until [`LANES_SETTLE`] has passed. Whoever learns of a rise does so after it was made, so no clocks are compared.
+    pub fn lanes_written(&self, known_for: Duration) -> u16 {
         match self.lanes_raised {
-            Some((raised, before)) if now.duration_since(raised) < LANES_SETTLE => before,
+            Some((_, before)) if known_for < LANES_SETTLE => before,
+            _ => self.definition.lanes,
+        }
+    }
+
+    /// The number of lanes that some reader may still not know to be outdated.
+    fn lanes_settled(&self, now: Timestamp) -> u16 {
+        match self.lanes_raised {
+            Some((raised, before)) if now.duration_since(raised) < RISES_APART_MIN => before,
             _ => self.definition.lanes,
         }
     }

@@ -2,6 +2,7 @@
 //! to a shell.
 
 use std::error::Error;
+use std::io::{self, Write};
 use std::iter::successors;
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -39,9 +40,17 @@ impl Failure {
     /// What there is to tell, and the exit code.
     fn told(&self) -> (String, u8) {
         match self {
-            Self::Failed(cause) => (sentence(&**cause), 1),
-            Self::WrongUse(cause) => (sentence(&**cause), 2),
+            Self::Failed(cause) => (chain(&**cause), 1),
+            Self::WrongUse(cause) => (chain(&**cause), 2),
         }
+    }
+
+    /// Tells it on standard error, and gives the exit code.
+    fn tell(&self) -> u8 {
+        let (text, code) = self.told();
+        // Where nothing can be written any more, the exit code is all that is left to tell.
+        writeln!(io::stderr(), "error: {text}").ok();
+        code
     }
 }
 
@@ -53,10 +62,12 @@ impl<E: Error + Send + Sync + 'static> From<E> for Failure {
 
 /// Tells a failure on standard error, as a sentence that begins with `error:`, and gives the exit code.
 pub fn exit_code(ended: Result<(), Failure>) -> ExitCode {
-    let Err(failure) = ended else { return ExitCode::SUCCESS };
-    let (text, code) = failure.told();
-    eprintln!("error: {text}");
-    ExitCode::from(code)
+    ended.map_or_else(|failure| failure.tell().into(), |()| ExitCode::SUCCESS)
+}
+
+/// Ends the process at once, as [`exit_code`] would have it end: for what fails where nobody is to pass it on, such as its output.
+pub fn exit(failure: &Failure) -> ! {
+    std::process::exit(failure.tell().into())
 }
 
 /// Ends the telemetry of a process whose work has ended. A failure is sent as a log record, for the line of [`exit_code`] reaches
@@ -74,8 +85,9 @@ pub async fn end<T>(telemetry: Telemetry, ended: Result<T, Failure>) -> Result<T
 }
 
 /// An error and its causes, each on what is left of the line: the SDK's causes have lines of their own. Only the outermost error
-/// keeps its lines, for it may be a list. A cause that the text before it has told already is left out.
-fn sentence(error: &(dyn Error + 'static)) -> String {
+/// keeps its lines, for it may be a list. A cause that the text before it has told already is left out. So errors are told and logged:
+/// what an operator acts on is mostly the cause.
+pub fn chain(error: &(dyn Error + 'static)) -> String {
     let mut text = error.to_string();
     for cause in successors(error.source(), |&cause| cause.source()) {
         let cause = cause.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
@@ -151,8 +163,6 @@ impl Process {
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use super::*;
 
     #[derive(Debug, thiserror::Error)]
@@ -166,13 +176,13 @@ mod tests {
     #[test]
     fn causes_share_one_line_and_none_is_told_twice() {
         let error = Outer(Inner(io::Error::other("Profile: none")));
-        assert_eq!(sentence(&error), "table `a` is missing: no credentials Environment: unset Profile: none");
+        assert_eq!(chain(&error), "table `a` is missing: no credentials Environment: unset Profile: none");
     }
 
     #[test]
     fn a_list_keeps_its_lines() {
         let error = Cause::from("d.yaml has problems:\nline 1: one\nline 2: two");
-        assert_eq!(sentence(&*error), "d.yaml has problems:\nline 1: one\nline 2: two");
+        assert_eq!(chain(&*error), "d.yaml has problems:\nline 1: one\nline 2: two");
     }
 
     /// A process that no signal has reached yet.

@@ -225,12 +225,12 @@ impl Store {
                     Error::Throttled(_) => CommitError::Contended,
                     Error::Unreachable(source) => CommitError::Unknown(source),
                     // A 5xx says nothing about what was applied.
-                    Error::Other(source) => CommitError::Unknown(source),
+                    Error::Server(source) | Error::Other(source) => CommitError::Unknown(source),
                     certain => CommitError::Failed(certain),
                 };
             }
         }
-        match self.refused_rows(writes).await {
+        match self.refused_rows(writes.rows.iter().enumerate()).await {
             Ok(rows) if rows.is_empty() => CommitError::Invalid(error.into()),
             Ok(rows) => CommitError::RowsRefused(rows),
             Err(error) => CommitError::Failed(error),

@@ -4,13 +4,13 @@ use jiff::{SignedDuration, Timestamp};
 use tidemark_domain::{EndpointId, EventId};
 
 use crate::attempt::ATTEMPTS_MAX;
-use crate::due::{Claim, Claimed, Due, Slot, in_index};
+use crate::due::{Claim, Claimed, Due, Place};
 use crate::edit::Edit;
 use crate::error::Error;
 use crate::event::{Event, EventKey};
 use crate::id::DeliveryId;
 use crate::item::{Item, Stored, item_of, n, s};
-use crate::key::{self, EXPIRES_AT, INDEX_PK, INDEX_SK, Key, PK, SK};
+use crate::key::{self, EXPIRES_AT, INDEX_SK, Key, PK, SK};
 use crate::read::{Order, Stretch};
 use crate::{Store, Tenant};
 
@@ -30,7 +30,7 @@ const LAST_OUTCOME: &str = "last_outcome";
 const LAST_STATUS: &str = "last_status";
 const LAST_ELAPSED: &str = "last_elapsed_ms";
 
-/// How long a delivery is kept, from its making or its last requeueing: held ones for 30 days, and what is left of a round.
+/// How long a delivery is kept, from its making or its last requeuing: held ones for 30 days, and what is left of a round.
 const RETENTION: SignedDuration = SignedDuration::from_hours(32 * 24);
 
 /// A delivery as it is stored.
@@ -171,7 +171,7 @@ impl Delivery {
                 (EXPIRES_AT, n((now + RETENTION).as_second())),
             ],
         );
-        in_index(&mut item, Slot::of_endpoint(endpoint), place(&id, now));
+        Place::delivery(&id, now).put_into(&mut item);
         item
     }
 
@@ -198,11 +198,6 @@ impl Delivery {
             last: last.transpose()?,
         })
     }
-}
-
-/// Where the index has a delivery that is due.
-fn place(id: &DeliveryId, at: Timestamp) -> String {
-    key::due_place(id.endpoint.as_str(), at, id.event.as_str())
 }
 
 impl Store {
@@ -251,11 +246,14 @@ impl Store {
         }
         let edit = Edit::of(&key::delivery(tenant.id(), &read.id)).only_if(STATE, s(read.state.as_str()));
         let edit = match read.state {
-            DeliveryState::Pending { due_at } => edit.only_if(INDEX_SK, s(place(&read.id, due_at))),
+            // It makes no difference in which of its two places it waits for that.
+            DeliveryState::Pending { due_at } => {
+                let places = [Place::delivery(&read.id, due_at), Place::later(&read.id, due_at)];
+                edit.only_if_either(INDEX_SK, places.map(|place| s(place.order())))
+            }
             _ => edit,
         };
-        let slot = Slot::of_endpoint(&read.id.endpoint);
-        let edit = edit.set(INDEX_PK, s(key::due(slot))).set(INDEX_SK, s(place(&read.id, now)));
+        let edit = Place::delivery(&read.id, now).set_by(edit);
         let edit = edit.set(STATE, s("pending")).set(TRIGGER, s(trigger.as_str())).set(ROUND_BEGAN, n(read.attempts));
         match self.edit(edit.set(EXPIRES_AT, n((now + RETENTION).as_second()))).await {
             Ok(item) => Ok(Delivery::read(&Stored(&item))?),

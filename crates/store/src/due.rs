@@ -5,6 +5,8 @@
 //! dispatchers cannot claim one entry, what a crashed one had claimed comes due again by itself, and whatever ends the work does so
 //! on condition that the claim still stands.
 
+mod place;
+
 use jiff::{SignedDuration, Timestamp};
 use tidemark_domain::{EndpointId, JobId};
 
@@ -13,9 +15,11 @@ use crate::error::Error;
 use crate::event::EventKey;
 use crate::id::DeliveryId;
 use crate::item::{Item, Stored, s};
-use crate::key::{self, EVENT_LEAD, INDEX_PK, INDEX_SK, JOB_LEAD, Key, PK, SK};
+use crate::key::{self, EVENT_LEAD, INDEX_PK, INDEX_SK, JOB_LEAD, Key, LATER_LEAD, PK, SK};
 use crate::read::{IndexStretch, Order};
 use crate::{Store, Tenant};
+
+pub(crate) use self::place::Place;
 
 /// How many slots work is spread over, each swept by one dispatcher. All processes must agree on it.
 pub const SLOTS: u8 = 8;
@@ -62,6 +66,11 @@ impl Slot {
 pub enum Work {
     /// An event to be fanned out.
     Event(EventKey),
+    /// An event that is held by a stream, by its ARN; its time is the one since when.
+    Held {
+        event: EventKey,
+        stream: String,
+    },
     Job(JobId),
     /// A delivery to be attempted.
     Delivery(DeliveryId),
@@ -77,7 +86,8 @@ pub struct Due {
     pub(crate) claim: Claim,
 }
 
-/// A place in a slot's order: events, then jobs, each by time; then deliveries, by endpoint and time.
+/// A place in a slot's order. Of what is due: events, then jobs, each by time; then deliveries, by endpoint and time. Of what waits:
+/// deliveries by time; then held events, by stream and time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DuePlace(String);
 
@@ -109,13 +119,15 @@ impl Due {
         DuePlace(self.claim.place.clone())
     }
 
-    /// Behind everything of the same kind, or for the same endpoint.
+    /// Behind everything of the same kind, for the same endpoint, or held by the same stream.
     pub fn place_behind_its_kind(&self) -> DuePlace {
-        match &self.work {
-            Work::Event(_) => DuePlace::behind(EVENT_LEAD),
-            Work::Job(_) => DuePlace::behind(JOB_LEAD),
-            Work::Delivery(id) => DuePlace::behind(id.endpoint.as_str()),
-        }
+        // `~` sorts behind every digit.
+        DuePlace(format!("{}#~", lead(&self.claim.place)))
+    }
+
+    /// It is a delivery that has waited apart from its endpoint's others.
+    pub fn is_apart(&self) -> bool {
+        lead(&self.claim.place) == LATER_LEAD
     }
 
     /// An entry of the index. One whose key means nothing to this binary is none: a newer one may know it.
@@ -126,10 +138,12 @@ impl Due {
         let known = || {
             let tenant = Tenant::of_stored(&key.pk)?;
             let (lead, at, _) = key::parse_due_place(&place)?;
-            let work = match lead {
-                EVENT_LEAD => Work::Event(key::parse_event(&key)?),
-                JOB_LEAD => Work::Job(JobId::new(&key.sk).ok()?),
-                _ => Work::Delivery(key::parse_delivery(&key)?),
+            let work = match (lead, Work::of_key(&key)?) {
+                (EVENT_LEAD, work @ Work::Event(_)) | (JOB_LEAD, work @ Work::Job(_)) => work,
+                (LATER_LEAD, work @ Work::Delivery(_)) => work,
+                (endpoint, Work::Delivery(id)) if endpoint == id.endpoint.as_str() => Work::Delivery(id),
+                (stream, Work::Event(event)) if !stream.starts_with('!') => Work::Held { event, stream: stream.to_owned() },
+                _ => return None,
             };
             Some((tenant, work, at))
         };
@@ -141,20 +155,28 @@ impl Due {
     }
 }
 
-impl DuePlace {
-    /// `~` sorts behind every digit.
-    fn behind(lead: &str) -> Self {
-        Self(format!("{lead}#~"))
+/// What a place begins with.
+fn lead(place: &str) -> &str {
+    key::parse_due_place(place).map_or(place, |(lead, ..)| lead)
+}
+
+impl Work {
+    /// What an item is, by its key.
+    fn of_key(key: &Key) -> Option<Self> {
+        let event = || key::parse_event(key).map(Self::Event);
+        let delivery = || key::parse_delivery(key).map(Self::Delivery);
+        event().or_else(delivery).or_else(|| JobId::new(&key.sk).ok().map(Self::Job))
     }
 }
 
 impl Claim {
-    /// The place of the same entry at another time. It is never the same place: a claim that changes nothing would be no claim.
-    fn moved(&self, to: Timestamp) -> Result<String, Error> {
-        let corrupt = || Error::Corrupt { key: self.key.to_string(), problem: format!("`{}` is no place of work", self.place) };
-        let (lead, at, rest) = key::parse_due_place(&self.place).ok_or_else(corrupt)?;
-        let to = if to.as_millisecond() == at.as_millisecond() { to + SignedDuration::from_millis(1) } else { to };
-        Ok(key::due_place(lead, to, rest))
+    /// Where the item is due at another time. It is never the same place: a claim that changes nothing would be no claim.
+    fn moved(&self, to: Timestamp) -> Result<Place, Error> {
+        let corrupt = || Error::Corrupt { key: self.key.to_string(), problem: "it is no work".to_owned() };
+        let work = Work::of_key(&self.key).ok_or_else(corrupt)?;
+        let place = Place::of_work(&work, to);
+        let is_here = place.order() == self.place;
+        Ok(if is_here { Place::of_work(&work, to + SignedDuration::from_millis(1)) } else { place })
     }
 
     /// An update of the item, on condition that the claim stands.
@@ -169,7 +191,7 @@ impl Claim {
 
     /// The same, after which there is something to do at another time.
     pub(crate) fn put_off(&self, to: Timestamp) -> Result<Edit, Error> {
-        Ok(self.edit().set(INDEX_SK, s(self.moved(to)?)))
+        Ok(self.moved(to)?.set_by(self.edit()))
     }
 
     /// The claim on an item that was just read; `None`: there is nothing to do about it.
@@ -196,9 +218,20 @@ impl Store {
     /// # Errors
     /// When the index cannot be read.
     pub async fn due(&self, slot: Slot, after: Option<&DuePlace>, limit: usize) -> Result<DuePage, Error> {
+        self.entries(&key::due(slot), after, limit).await
+    }
+
+    /// The same of what waits: deliveries that are to be made much later, and held events.
+    ///
+    /// # Errors
+    /// When the index cannot be read.
+    pub async fn waiting(&self, slot: Slot, after: Option<&DuePlace>, limit: usize) -> Result<DuePage, Error> {
+        self.entries(&key::waiting(slot), after, limit).await
+    }
+
+    async fn entries(&self, pk: &str, after: Option<&DuePlace>, limit: usize) -> Result<DuePage, Error> {
         let above = after.map(|place| place.0.as_str());
-        let pk = key::due(slot);
-        let found = self.index_stretch(IndexStretch { pk: &pk, above, after: None, order: Order::Rising, limit }).await?;
+        let found = self.index_stretch(IndexStretch { pk, above, after: None, order: Order::Rising, limit }).await?;
         let last = found.items.last().filter(|_| found.more);
         let next = last.map(|entry| Stored(entry).text(INDEX_SK).map(DuePlace)).transpose()?;
         let entries = found.items.iter().filter_map(|entry| Due::of(entry).transpose()).collect::<Result<_, _>>()?;
@@ -213,6 +246,18 @@ impl Store {
     pub async fn put_off<T>(&self, claimed: &mut Claimed<T>, until: Timestamp) -> Result<bool, Error> {
         let edit = claimed.claim.put_off(until)?;
         self.take_claim(claimed, edit).await
+    }
+
+    /// Has a delivery that has waited apart take its turn among its endpoint's others. False: it is not where it was seen.
+    ///
+    /// # Errors
+    /// When DynamoDB cannot be asked.
+    pub async fn queue_up(&self, due: &Due) -> Result<bool, Error> {
+        match self.edit(due.claim.put_off(due.at)?).await {
+            Ok(_) => Ok(true),
+            Err(Error::ConditionFailed) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// Makes an edit that moves a claim, and notes where it is then. False: the claim is lost.
@@ -242,10 +287,4 @@ impl Store {
         let claim = Claim { key: due.claim.key.clone(), place: stored.text(INDEX_SK)? };
         Ok(Some(Claimed { tenant: due.tenant.clone(), value: read(&stored)?, claim }))
     }
-}
-
-/// The two attributes that have an item in the index.
-pub(crate) fn in_index(item: &mut Item, slot: Slot, place: String) {
-    item.insert(INDEX_PK.to_owned(), s(key::due(slot)));
-    item.insert(INDEX_SK.to_owned(), s(place));
 }

@@ -76,6 +76,13 @@ impl Edit {
         self.valued(&format!("if_{name}"), value)
     }
 
+    /// Only if the attribute has one of two values.
+    pub(crate) fn only_if_either(mut self, name: &str, [one, other]: [AttributeValue; 2]) -> Self {
+        let condition = format!("{} IN (:if_{name}, :or_{name})", self.named(name));
+        self.conditions.push(condition);
+        self.valued(&format!("if_{name}"), one).valued(&format!("or_{name}"), other)
+    }
+
     /// Only if the number is smaller, or not there.
     pub(crate) fn only_if_below(mut self, name: &str, value: AttributeValue) -> Self {
         let attribute = self.named(name);

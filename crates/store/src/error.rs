@@ -14,6 +14,9 @@ pub enum Error {
     IndexMissing(String),
     #[error("DynamoDB throttles the table; the call can be made again")]
     Throttled(#[source] Source),
+    /// Of a write it is not known whether it was made.
+    #[error("DynamoDB failed at the call; it can be made again")]
+    Server(#[source] Source),
     #[error("DynamoDB cannot be reached: check AWS_ENDPOINT_URL, AWS_REGION and the network")]
     Unreachable(#[source] Source),
     #[error("no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role")]
@@ -43,7 +46,7 @@ pub enum Error {
 impl Error {
     /// Whether the same call may succeed later without anyone changing anything.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Throttled(_) | Self::Unreachable(_))
+        matches!(self, Self::Throttled(_) | Self::Server(_) | Self::Unreachable(_))
     }
 
     /// Classifies an SDK error of a call on `table`.
@@ -69,11 +72,16 @@ impl Error {
             | "InvalidClientTokenId" => {
                 return Self::BadCredentials { code, source: error.into() };
             }
+            "InternalServerError" | "InternalFailure" | "ServiceUnavailable" => return Self::Server(error.into()),
             "ValidationException" => return Self::Refused(error.message().unwrap_or("it is invalid").to_owned()),
             _ => {}
         }
         if lacks_credentials(&error) {
             return Self::NoCredentials(error.into());
+        }
+        // With a code that nobody knows, or with none: a front end's, or a proxy's.
+        if error.raw_response().is_some_and(|answer| answer.status().is_server_error()) {
+            return Self::Server(error.into());
         }
         match error {
             SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) | SdkError::ResponseError(_) => {
@@ -87,4 +95,33 @@ impl Error {
 /// The SDK reports a missing identity as a failed dispatch or construction; only the innermost cause tells.
 fn lacks_credentials(error: &(dyn std::error::Error + 'static)) -> bool {
     std::iter::successors(Some(error), |error| error.source()).any(<dyn std::error::Error>::is::<CredentialsError>)
+}
+
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::config::http::HttpResponse;
+    use aws_sdk_dynamodb::error::ErrorMetadata;
+    use aws_sdk_dynamodb::operation::get_item::GetItemError;
+
+    use super::*;
+
+    fn refused(status: u16, code: Option<&str>) -> Error {
+        let metadata = code.map_or_else(ErrorMetadata::builder, |code| ErrorMetadata::builder().code(code)).build();
+        let answer = HttpResponse::new(status.try_into().expect("a status"), "".into());
+        Error::from_sdk("counts", SdkError::service_error(GetItemError::generic(metadata), answer))
+    }
+
+    #[test]
+    fn what_fails_inside_dynamodb_can_be_asked_again_whatever_it_is_called() {
+        for (status, code) in
+            [(500, Some("InternalServerError")), (503, Some("ServiceUnavailable")), (502, Some("Odd")), (503, None)]
+        {
+            let error = refused(status, code);
+            assert!(matches!(error, Error::Server(_)) && error.is_retryable(), "{status} {code:?}: {error:?}");
+        }
+        for (status, code) in [(400, Some("Odd")), (413, None)] {
+            let error = refused(status, code);
+            assert!(matches!(error, Error::Other(_)) && !error.is_retryable(), "{status} {code:?}: {error:?}");
+        }
+    }
 }

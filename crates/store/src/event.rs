@@ -5,12 +5,12 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
 use tidemark_domain::{AlertEvent, AlertId, EndpointId, EventId, TenantId};
 
-use crate::due::{Claimed, Due, Slot, in_index};
+use crate::due::{Claimed, Due, Place};
 use crate::edit::Edit;
 use crate::error::Error;
 use crate::id::ulid;
 use crate::item::{Item, Stored, item_of, n, s};
-use crate::key::{self, EVENT_LEAD, EXPIRES_AT, INDEX_PK, INDEX_SK, Key, PK, SK};
+use crate::key::{self, EXPIRES_AT, INDEX_PK, INDEX_SK, Key, PK, SK};
 use crate::read::{Order, Stretch};
 use crate::{Store, Tenant};
 
@@ -84,7 +84,7 @@ pub struct EventWrite {
     pub event_type: String,
     pub body: Vec<u8>,
     pub at: Timestamp,
-    /// When a dispatcher is to look at it first: at once, or when a held one may be let go.
+    /// When it is to be fanned out, if it is not held.
     pub due_at: Timestamp,
     pub hold: Option<Hold>,
     /// See [`Event::traceparent`].
@@ -180,8 +180,9 @@ impl EventWrite {
         if let Some(traceparent) = &self.traceparent {
             item.insert(TRACEPARENT.to_owned(), s(traceparent));
         }
-        let rest = self.key.encoded();
-        in_index(&mut item, Slot::of_event(&self.key), key::due_place(EVENT_LEAD, self.due_at, &rest));
+        let due = || Place::event(&self.key, self.due_at);
+        let place = self.hold.as_ref().map_or_else(due, |hold| Place::held(&self.key, hold));
+        place.put_into(&mut item);
         item
     }
 }
@@ -234,6 +235,18 @@ impl Store {
     /// When DynamoDB cannot be asked.
     pub async fn claim_event(&self, due: &Due, until: Timestamp) -> Result<Option<Claimed<Event>>, Error> {
         self.claim(due, until, Event::read).await
+    }
+
+    /// Has a claimed event wait for its stream. False: the claim is lost.
+    ///
+    /// # Errors
+    /// When DynamoDB cannot be asked.
+    pub async fn hold_event(&self, event: &Claimed<Event>, hold: &Hold) -> Result<bool, Error> {
+        match self.edit(Place::held(&event.value.key, hold).set_by(event.claim.edit())).await {
+            Ok(_) => Ok(true),
+            Err(Error::ConditionFailed) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// The events of an alert before a sequence number that are neither fanned out nor skipped, earliest first.

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 use tidemark_domain::rule::Scope;
 use tidemark_domain::{Alert, AlertId, EndpointId, JobId, TenantId};
 
-use crate::due::{Claimed, Due, Slot, in_index};
+use crate::due::{Claimed, Due, Place};
 use crate::error::Error;
 use crate::id::{job_repeating, new_job};
 use crate::item::{Item, Stored, item_of, json, n, s};
-use crate::key::{self, EXPIRES_AT, JOB_LEAD, SK};
+use crate::key::{self, EXPIRES_AT, SK};
 use crate::{Store, Tenant};
 
 const KIND: &str = "kind";
@@ -75,7 +75,7 @@ impl NewJob {
             &key::job(tenant, &id),
             [(KIND, json(&self.kind)), (STATE, s(OPEN)), (CREATED_AT, s(self.created_at.to_string()))],
         );
-        in_index(&mut item, Slot::of_job(&id), key::due_place(JOB_LEAD, self.due_at, id.as_str()));
+        Place::job(&id, self.due_at).put_into(&mut item);
         (id, item)
     }
 }

@@ -165,15 +165,18 @@ impl Store {
     /// # Errors
     /// When they cannot be read.
     pub async fn level_rows(&self, keys: &[LevelKey]) -> Result<HashMap<LevelKey, LevelRow>, Error> {
-        let mut wanted: BTreeMap<Key, &LevelKey> = keys.iter().map(|key| (key::level(key), key)).collect();
+        self.level_rows_apart(keys).await?.into_iter().map(|(key, row)| Ok((key, row?))).collect()
+    }
+
+    /// The same, each row by itself: one that is stored and cannot be read keeps nobody from the others.
+    ///
+    /// # Errors
+    /// When DynamoDB cannot be asked.
+    pub async fn level_rows_apart(&self, keys: &[LevelKey]) -> Result<HashMap<LevelKey, Result<LevelRow, Error>>, Error> {
+        let wanted: BTreeMap<Key, &LevelKey> = keys.iter().map(|key| (key::level(key), key)).collect();
         let found = self.get_all(&wanted.keys().cloned().collect::<Vec<_>>()).await?;
-        let mut rows = HashMap::with_capacity(found.len());
-        for (key, item) in &found {
-            if let Some(level) = wanted.remove(key) {
-                rows.insert(level.clone(), LevelRow::read(&Stored(item))?);
-            }
-        }
-        Ok(rows)
+        let row = |(key, item): (&Key, &Item)| Some(((*wanted.get(key)?).clone(), LevelRow::read(&Stored(item))));
+        Ok(found.iter().filter_map(row).collect())
     }
 
     /// The row of one level of a tenant; `None` also for another tenant's.

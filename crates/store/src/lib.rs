@@ -26,6 +26,7 @@ mod item;
 mod job;
 mod key;
 mod level;
+mod name;
 mod provenance;
 mod quarantine;
 mod read;
@@ -55,10 +56,11 @@ pub use id::{DeliveryId, InvalidId, ulid};
 pub use idempotency::{Claim, Claiming, KEPT, LEASE, Once, Released, Settled};
 pub use job::{Job, JobKind, NewJob, Progress};
 pub use level::{LevelCursor, LevelPage, LevelQuery, LevelRow, LevelWrite, LevelsBy};
+pub use name::{InvalidName, NAME_LENGTH_MAX, checked_name};
 pub use provenance::Provenance;
 pub use quarantine::{
     Concerned, ConcernedPage, QuarantineCount, QuarantineId, QuarantinePage, QuarantineQuery, QuarantineWrite, Quarantined,
-    StoredImage, Whose,
+    STORED_UNREADABLE, StoredImage, Whose,
 };
 pub use rule::{LANES, RULES_MAX, RuleError, RulesCheck, RulesLane};
 pub use table::{Created, Tables};

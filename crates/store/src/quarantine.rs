@@ -19,8 +19,8 @@ mod write;
 pub use concerned::{Concerned, ConcernedPage};
 pub use count::QuarantineCount;
 pub use image::StoredImage;
-pub use write::QuarantineWrite;
 use write::RETENTION_DAYS;
+pub use write::{QuarantineWrite, STORED_UNREADABLE};
 
 const AT: &str = "at";
 const CODE: &str = "code";

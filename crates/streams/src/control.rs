@@ -4,7 +4,8 @@
 //! ```text
 //! SHARDS#<stream>#<hash(shard) mod 16> / <shard>   owner?, epoch, pos, defs, parent?, opened?, children?, created_ms?, state, gap?,
 //!                                                  unlisted?, expires_at?
-//! WORKERS / <id>                                   beat, status, streams, changes, seen { <stream>/<shard> → watermark_ms }, expires_at
+//! WORKERS / <id>                                   beat, status, streams, changes, expires_at
+//! SEEN#<worker> / <stream>#<part>                  shards { <shard> → watermark_ms }, expires_at
 //! STREAMS / <stream>                               arn, table, started_at, start, boot_done, exact, history, listed_at?, follows?, closed?
 //! WATERMARK / <stream>                             watermark_ms, published_ms
 //! GAPS#<stream> / <shard>#<pos>                    detected_at, reason
@@ -18,6 +19,7 @@ pub(crate) mod gap;
 pub(crate) mod key;
 pub(crate) mod lease;
 pub(crate) mod note;
+pub(crate) mod seen;
 pub(crate) mod shard;
 pub(crate) mod stream;
 pub(crate) mod watermark;

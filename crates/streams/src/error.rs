@@ -15,7 +15,7 @@ pub type Cause = Box<dyn std::error::Error + Send + Sync>;
 /// Why a call failed. The text is one line that says what to do; the cause is the `source`.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("table `{table}` does not exist; `tidemark init --with-sources` can create it")]
+    #[error("table `{table}` does not exist; `tidemark init --with-sources` creates it where the source has a `key`")]
     TableMissing { table: String },
     #[error("control table `{table}` does not exist; `tidemark init` creates it")]
     ControlTableMissing { table: String },

@@ -6,6 +6,7 @@ use std::iter::successors;
 
 use jiff::Timestamp;
 
+use crate::control::GapReason;
 use crate::control::note::Note;
 use crate::control::shard::{ShardItem, ShardState};
 use crate::id::{ShardId, StreamId};
@@ -28,6 +29,22 @@ pub(crate) enum Gate<'a> {
     /// The parent (this one) is at its end, which is yet to be noted on the child.
     Passing(&'a ShardItem),
     Closed,
+}
+
+/// A shard to be stored, and why history was lost just before it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Birth {
+    pub(crate) shard: ShardItem,
+    pub(crate) gap: Option<GapReason>,
+}
+
+/// Where a shard begins that nobody has read, when what was there before it begins at `start`. One that is younger than that
+/// instant, by its id, holds nothing before it, and is read from its own beginning.
+pub(crate) fn beginning(start: &Position, shard: &ShardId) -> Position {
+    match start {
+        Position::At(ms) if shard.created_ms().is_none_or(|created_ms| created_ms < *ms) => start.clone(),
+        _ => Position::TrimHorizon,
+    }
 }
 
 impl ShardGraph {
@@ -63,44 +80,55 @@ impl ShardGraph {
         }
     }
 
-    /// The shards of a complete listing that are not stored yet, parents before their children. `start` is where shards begin
-    /// that were there at the start; one that appears later is new, and so read from its beginning. A shard whose parent is
-    /// neither stored nor listed after the start is marked as a gap: what its parent held is lost. So are the first shards of
-    /// a stream that is another one's successor: what was changed between the two is lost.
-    pub(crate) fn missing(
-        &self,
-        listed: &[ListedShard],
-        start: &Position,
-        boot_done: bool,
-        is_successor: bool,
-    ) -> Vec<ShardItem> {
+    /// The shards of a complete listing that are not stored yet, parents before their children, in a stream that begins at
+    /// `start`. A shard whose parent is neither stored nor listed after the first listing (`boot_done`) is a gap: what its
+    /// parent held is lost. So are the first shards of a stream that is another one's successor: what was changed between the
+    /// two is lost.
+    pub(crate) fn missing(&self, listed: &[ListedShard], start: &Position, boot_done: bool, is_successor: bool) -> Vec<Birth> {
         let parents: BTreeMap<&ShardId, Option<&ShardId>> =
             listed.iter().map(|listed| (&listed.shard, listed.parent.as_ref())).collect();
         let is_known = |parent: &ShardId| self.shards.contains_key(parent) || parents.contains_key(parent);
+        // By what is stored, too: whoever finds the first shards of a successor, and whatever was noted before, they are a gap.
+        let is_replacing = is_successor && (!boot_done || self.shards.is_empty());
         let birth = |listed: &ListedShard| {
-            let shard = listed.shard.clone();
-            match &listed.parent {
-                // Where every change since an instant is wanted, what a child held before it is not: with shards rotating every
-                // few hours, a day's children would otherwise be read in full.
-                Some(parent) if is_known(parent) => {
-                    let position = if boot_done { Position::TrimHorizon } else { start.clone() };
-                    ShardItem::unread(shard, Some(parent.clone()), position)
-                }
-                Some(_) if boot_done => ShardItem { gap: true, ..ShardItem::unread(shard, None, Position::TrimHorizon) },
-                None if boot_done => ShardItem::unread(shard, None, Position::TrimHorizon),
+            // Also of a child that is found late: where every change since an instant is wanted, what a shard held before that is
+            // not. With shards rotating every few hours, a day's children would otherwise be read in full.
+            let position = beginning(start, &listed.shard);
+            let parent = listed.parent.clone().filter(is_known);
+            let gap = match &listed.parent {
+                Some(_) if parent.is_some() => None,
+                Some(_) if boot_done => Some(GapReason::Lineage),
                 // At the start a parent that is gone was trimmed before anything was read: no gap, but the beginning.
-                _ => ShardItem { gap: is_successor, ..ShardItem::unread(shard, None, start.clone()) },
-            }
+                _ => is_replacing.then_some(GapReason::Replaced),
+            };
+            let unread = ShardItem::unread(listed.shard.clone(), parent, position);
+            Birth { shard: ShardItem { gap: gap.is_some(), ..unread }, gap }
         };
-        let depth = |shard: &ShardItem| {
+        let depth = |listed: &&ListedShard| {
             let parent = |shard: &&ShardId| parents.get(*shard).copied().flatten();
             // The bound is for a lineage that bites its tail; one more for the parent that is no longer listed.
-            successors(Some(&shard.shard), parent).take(parents.len() + 1).count()
+            successors(Some(&listed.shard), parent).take(parents.len() + 1).count()
         };
-        let missing = listed.iter().filter(|listed| !self.shards.contains_key(&listed.shard));
-        let mut births: Vec<ShardItem> = missing.map(birth).collect();
-        births.sort_by_cached_key(depth);
-        births
+        let mut missing: Vec<&ListedShard> = listed.iter().filter(|listed| !self.shards.contains_key(&listed.shard)).collect();
+        missing.sort_by_cached_key(depth);
+        missing.into_iter().map(birth).collect()
+    }
+
+    /// The children that are stored, or about to be, and not yet noted on their parents, by parent: whoever stored one may
+    /// have ended before it could say so.
+    pub(crate) fn unlinked(&self, births: &[Birth]) -> BTreeMap<ShardId, Vec<ShardId>> {
+        let is_unlinked = |shard: &&ShardItem| {
+            let parent = shard.parent.as_ref().and_then(|parent| self.shards.get(parent));
+            parent.is_some_and(|parent| !parent.children.contains(&shard.shard))
+        };
+        let stored = self.shards.values().filter(is_unlinked);
+        let mut unlinked: BTreeMap<ShardId, Vec<ShardId>> = BTreeMap::new();
+        for shard in stored.chain(births.iter().map(|birth| &birth.shard)) {
+            if let Some(parent) = &shard.parent {
+                unlinked.entry(parent.clone()).or_default().push(shard.shard.clone());
+            }
+        }
+        unlinked
     }
 
     /// The shards that can be read by someone: unfinished, and their lineage not known to forbid it.

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::advance::Advance;
-use crate::control::shard::ShardItem;
+use crate::control::shard::{Fence, ShardItem};
 use crate::id::{ShardId, StreamId, WorkerId};
 use crate::position::Position;
 
@@ -25,13 +27,17 @@ pub struct HeldShard {
     pub position: Position,
     /// The version of the application's definitions the shard was last committed under. It never falls.
     pub defs: u64,
+    /// What is read from the shard's beginning later than this may lack records that had to be read. None: that is not known, or not
+    /// the beginning, or a gap says already that something is missing.
+    pub(crate) whole_until: Option<Timestamp>,
     pub(crate) control_table: Arc<str>,
 }
 
 impl HeldShard {
     pub(crate) fn new(control_table: Arc<str>, stream: StreamId, lease: Lease, stored: &ShardItem) -> Self {
         let shard = stored.shard.clone();
-        Self { stream, shard, lease, position: stored.fence.position.clone(), defs: stored.fence.defs, control_table }
+        let Fence { position, defs, .. } = stored.fence.clone();
+        Self { stream, shard, lease, position, defs, whole_until: None, control_table }
     }
 
     /// The step from the held position to `to`, computed under version `defs` of the application's definitions.

@@ -8,9 +8,9 @@ use aws_sdk_dynamodbstreams::types::{ShardFilter, ShardFilterType};
 use crate::client::Streams;
 use crate::control::shard::{Fence, ShardItem};
 use crate::error::Error;
+use crate::graph::beginning;
 use crate::id::{ShardId, StreamArn};
 use crate::lease::HeldShard;
-use crate::position::Position;
 
 /// Children of a shard that has just closed may not be listed yet.
 const LINK_TRIES: u32 = 10;
@@ -82,9 +82,9 @@ impl Streams {
         Ok(children)
     }
 
-    /// At a shard's end, before [`Position::ShardEnd`] is committed: stores the shard's children, owned by the shard's
-    /// holder and gated on the shard, so that reading goes on without a pause. Their number; none when the stream lists no
-    /// child for about six seconds (it was disabled, or lists them later: discovery finds them then).
+    /// At a shard's end, before [`ShardEnd`](crate::Position::ShardEnd) is committed: stores the shard's children, owned by the
+    /// shard's holder and gated on the shard, so that reading goes on without a pause. Their number; none when the stream lists
+    /// no child for about six seconds (it was disabled, or lists them later: discovery finds them then).
     ///
     /// # Errors
     /// When listing fails for good, or a child cannot be stored.
@@ -109,7 +109,9 @@ impl Streams {
 
     async fn adopt(&self, parent: &HeldShard, children: &[ShardId]) -> Result<(), Error> {
         for child in children {
-            let unread = ShardItem::unread(child.clone(), Some(parent.shard.clone()), Position::TrimHorizon);
+            // Of a parent of which nothing was counted since the start, the child may be older than the start, too.
+            let position = beginning(&parent.position, child);
+            let unread = ShardItem::unread(child.clone(), Some(parent.shard.clone()), position);
             let fence = Fence { owner: Some(parent.lease.owner.clone()), epoch: 1, defs: parent.defs, ..unread.fence.clone() };
             self.put_new(ShardItem { fence, ..unread }.into_item(&parent.stream)).await?;
         }

@@ -11,9 +11,12 @@ use jiff::Timestamp;
 use crate::client::Streams;
 use crate::error::Error;
 use crate::id::{ShardId, StreamArn};
+use crate::lease::HeldShard;
 use crate::pacing::{PAGE_RECORDS_MAX, Pacing};
 use crate::position::Position;
 use crate::record::Record;
+use crate::source::RETENTION;
+use crate::watermark::EMPTY_PAGES_BEHIND;
 
 /// New beginnings that one read takes while each is refused as trimmed. See [`ShardReader::is_passed_beginning`].
 const BEGINNINGS_MAX: usize = 3;
@@ -44,6 +47,10 @@ pub enum ReadError {
     /// Records between the position and the oldest one there is are gone: history is lost here.
     #[error("records were trimmed before they were read")]
     Trimmed,
+    /// The shard's beginning was reached a day late: records before the oldest one there is may be gone, and nobody would have
+    /// noticed. Tell by [`GapReason::Aged`](crate::GapReason::Aged).
+    #[error("the shard was read too late to be whole")]
+    Aged,
     /// The stream does not know the shard, or the stream itself is gone.
     #[error("the shard is gone from its stream")]
     Vanished,
@@ -62,7 +69,7 @@ impl ReadError {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::Contended { after, .. } | Self::Busy { after, .. } => Some(*after),
-            Self::Trimmed | Self::Vanished | Self::Failed(_) => None,
+            Self::Trimmed | Self::Aged | Self::Vanished | Self::Failed(_) => None,
         }
     }
 }
@@ -76,6 +83,12 @@ pub struct ShardReader {
     /// Where a new iterator would start: behind the last record read.
     from: Position,
     iterator: Option<String>,
+    /// No page has come since the iterator was taken.
+    is_new: bool,
+    /// The empty pages in a row since the iterator was taken.
+    empty_pages: usize,
+    /// A beginning whose first page comes later than this may lack records.
+    whole_until: Option<Timestamp>,
     /// Records created earlier are skipped, where the service cannot start at an instant itself.
     not_before: Option<Timestamp>,
     pacing: Pacing,
@@ -83,13 +96,17 @@ pub struct ShardReader {
 }
 
 impl ShardReader {
-    pub fn new(streams: Streams, arn: StreamArn, shard: ShardId, position: Position) -> Self {
+    /// Reads a held shard from its position on.
+    pub fn new(streams: Streams, arn: StreamArn, held: &HeldShard) -> Self {
         Self {
             streams,
             arn,
-            shard,
-            from: position,
+            shard: held.shard.clone(),
+            from: held.position.clone(),
             iterator: None,
+            is_new: false,
+            empty_pages: 0,
+            whole_until: held.whole_until,
             not_before: None,
             pacing: Pacing::default(),
             pause: Duration::ZERO,
@@ -101,16 +118,20 @@ impl ShardReader {
         self.pause
     }
 
-    /// Reads the next page. Dropping the future loses nothing: the page is read again.
+    /// Reads the next page. Dropping the future loses nothing: the page is read again. `clock` tells when the page has come.
     ///
     /// # Errors
     /// See [`ReadError`]. The reader stays usable: the same records are asked for again.
-    pub async fn next(&mut self) -> Result<Page, ReadError> {
+    pub async fn next(&mut self, clock: fn() -> Timestamp) -> Result<Page, ReadError> {
         if self.from == Position::ShardEnd {
             return Ok(Page { records: Vec::new(), closed: true, bytes: 0, skipped: 0 });
         }
         match self.read().await {
-            Ok(answer) => self.take(answer),
+            Ok(_) if self.is_too_late(clock()) => {
+                self.iterator = None;
+                Err(ReadError::Aged)
+            }
+            Ok(answer) => self.take(answer, clock()),
             Err(refusal) => Err(self.read_error(refusal)),
         }
     }
@@ -127,6 +148,7 @@ impl ShardReader {
         let mut beginnings = 1;
         loop {
             let iterator = self.new_iterator().await?;
+            (self.is_new, self.empty_pages) = (true, 0);
             match self.get_records(&iterator).await {
                 Err(refusal) if self.is_passed_beginning(&refusal) && beginnings < BEGINNINGS_MAX => beginnings += 1,
                 answer => {
@@ -138,13 +160,27 @@ impl ShardReader {
     }
 
     /// DynamoDB Local numbers the records of all tables in one sequence, so a beginning that was taken before the shard's
-    /// first record came counts as trimmed. Nothing was read from it yet: a new beginning holds all there is.
+    /// first record came counts as trimmed. Nothing was read from it yet: a new beginning holds all there is, and where records are
+    /// gone indeed, [comes too late](Self::is_too_late).
     fn is_passed_beginning(&self, refusal: &Refusal) -> bool {
         refusal.is("TrimmedDataAccessException") && self.from == Position::TrimHorizon
     }
 
-    fn take(&mut self, answer: GetRecordsOutput) -> Result<Page, ReadError> {
+    /// A beginning tells of nothing that was trimmed before it. So its first page must come while all of the shard is there; pages
+    /// that follow are bound to it, and DynamoDB refuses them when something between is gone.
+    fn is_too_late(&self, came_at: Timestamp) -> bool {
+        let is_beginning = matches!(self.from, Position::TrimHorizon | Position::At(_));
+        self.is_new && is_beginning && self.whole_until.is_some_and(|until| came_at > until)
+    }
+
+    fn take(&mut self, answer: GetRecordsOutput, came_at: Timestamp) -> Result<Page, ReadError> {
         let records = answer.records.unwrap_or_default();
+        self.is_new = false;
+        self.empty_pages = if records.is_empty() { self.empty_pages + 1 } else { 0 };
+        if self.empty_pages >= EMPTY_PAGES_BEHIND {
+            // At the tip, and nothing was there to be lost. AWS ends shards within hours; an emulator's may be idle for days.
+            self.whole_until = self.whole_until.and_then(|_| came_at.checked_add(RETENTION).ok());
+        }
         let records: Result<Vec<Record>, Error> = records.into_iter().map(Record::of_sdk).collect();
         let mut records = records.map_err(ReadError::Failed)?;
         self.pause = self.pacing.after_page(records.len(), size(&records));

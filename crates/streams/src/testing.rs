@@ -155,10 +155,20 @@ impl FakeStream {
     }
 
     pub(crate) fn client(&self) -> aws_sdk_dynamodbstreams::Client {
+        self.clients().streams
+    }
+
+    /// The script as both services.
+    pub(crate) fn clients(&self) -> Streams {
         let connector = SharedHttpConnector::new(self.clone());
         let http = http_client_fn(move |_, _| connector.clone());
         let config = config("http://fake").into_builder().http_client(http).build();
-        Streams::new(&config, "control".to_owned()).streams
+        Streams::new(&config, "control".to_owned())
+    }
+
+    /// What the script answers.
+    pub(crate) fn answer(&self, call: &str, body: &Value) -> (u16, Value) {
+        (self.answers)(call, body)
     }
 
     /// The calls so far, as `<name>` and body.
@@ -178,7 +188,7 @@ impl HttpConnector for FakeStream {
         let target = request.headers().get("x-amz-target").expect("every call has a target");
         let name = target.rsplit_once('.').expect("a service and a call").1.to_owned();
         let body = serde_json::from_slice(request.body().bytes().expect("a body in memory")).expect("JSON");
-        let (status, answer) = (self.answers)(&name, &body);
+        let (status, answer) = self.answer(&name, &body);
         self.calls.lock().unwrap().push((name, body));
         let status = status.try_into().expect("a status");
         HttpConnectorFuture::ready(Ok(HttpResponse::new(status, SdkBody::from(answer.to_string()))))

@@ -14,7 +14,7 @@ use crate::reader::Page;
 const EMPTY_PAGES: usize = 3;
 /// So many say that the tip is reached, where no record has: three seconds of asking. How many empty pages there can be before
 /// records AWS does not say; behind the tip there are some where nothing was written for hours.
-const EMPTY_PAGES_BEHIND: usize = 10;
+pub(crate) const EMPTY_PAGES_BEHIND: usize = 10;
 /// A record read so soon after its change was read at the tip, and a reader that rested longer has lost it.
 const TIP: SignedDuration = SignedDuration::from_secs(60);
 /// A change may be this old before its record can be read.

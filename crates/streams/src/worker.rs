@@ -8,9 +8,13 @@
 mod absence;
 mod claim;
 mod discovery;
+mod findings;
 mod look;
 mod membership;
 mod publish;
+mod register;
+mod retry;
+mod seen;
 mod succession;
 #[cfg(test)]
 mod tests;
@@ -26,6 +30,9 @@ use self::discovery::Listing;
 use self::look::Looks;
 use self::membership::Membership;
 use self::publish::Publication;
+use self::register::register;
+use self::retry::Retry;
+use self::seen::Exchange;
 use self::succession::STREAMS_INTERVAL;
 use self::vanished::Vanished;
 use crate::assignment::{self, ShardKey};
@@ -37,7 +44,7 @@ use crate::graph::ShardGraph;
 use crate::id::{ShardId, StreamArn, StreamId, WorkerId};
 use crate::lease::HeldShard;
 use crate::position::Position;
-use crate::source::{SourceStream, Start, history_is_complete};
+use crate::source::{SourceStream, Start};
 
 /// A release meets another write to the same item for some milliseconds at most.
 const RELEASE_TRIES: u32 = 5;
@@ -70,6 +77,9 @@ pub struct Worker {
     awaited: BTreeMap<ShardKey, (u64, Instant)>,
     vanished: Vec<Vanished>,
     looks: Looks,
+    seen: Exchange,
+    /// Of ticks that fail.
+    retry: Retry,
     is_stalled: bool,
 }
 
@@ -114,6 +124,8 @@ impl Worker {
             awaited: BTreeMap::new(),
             vanished: Vec::new(),
             looks: Looks::new(mono + STREAMS_INTERVAL, mono),
+            seen: Exchange::new(mono),
+            retry: Retry::default(),
             is_stalled: false,
         };
         // Before any shard is acquired: an owner without a worker item counts as dead.
@@ -137,11 +149,24 @@ impl Worker {
     /// `now` is written, never compared with another machine's clock; `mono` decides what is due.
     ///
     /// # Errors
-    /// The first call that failed. What did not depend on it was done; the next tick goes on with the rest.
+    /// The first call that failed. What did not depend on it was done; a later tick goes on with the rest. While every one fails,
+    /// most do nothing: the worker is [held up](Self::is_held_up).
     pub async fn tick(&mut self, now: Timestamp, mono: Instant) -> Result<Vec<HeldShard>, Error> {
-        if self.withholds_beat(mono) {
-            return Ok(std::mem::take(&mut self.acquired));
+        if !self.withholds_beat(mono) && self.retry.is_due(mono) {
+            let outcome = self.do_what_is_due(now, mono).await;
+            self.retry.note(outcome.is_ok(), self.membership.patience(mono), mono);
+            outcome?;
         }
+        Ok(std::mem::take(&mut self.acquired))
+    }
+
+    /// The last tick that did anything failed, and the next one waits: for up to half of the time between two beats, or 5 s once the
+    /// leases may be lost.
+    pub fn is_held_up(&self) -> bool {
+        self.retry.is_waiting()
+    }
+
+    async fn do_what_is_due(&mut self, now: Timestamp, mono: Instant) -> Result<(), Error> {
         if self.membership.is_beat_due(mono) {
             self.beat(now, mono).await?;
         }
@@ -154,12 +179,12 @@ impl Worker {
             // Once more, if that has changed anything.
             has_looked |= self.look(mono).await?;
             if has_looked {
-                outcome = outcome.and(self.claim(now, mono).await);
+                outcome = outcome.and(self.claim(mono).await);
             }
             outcome = outcome.and(self.settle_vanished(now, mono).await);
         }
-        outcome.and(self.publish(now, mono).await)?;
-        Ok(std::mem::take(&mut self.acquired))
+        let outcome = outcome.and(self.exchange_seen(now, mono).await);
+        outcome.and(self.publish(now, mono).await)
     }
 
     /// The held shards that are another worker's by now, because workers came or shards went. The application stops reading
@@ -263,8 +288,8 @@ impl Worker {
     }
 
     async fn beat(&mut self, now: Timestamp, mono: Instant) -> Result<(), Error> {
-        let report = self.report_of_self();
-        self.membership.beat(&self.streams, report, now, mono).await
+        let read = self.sources.iter().map(|source| source.graph.stream().clone()).collect();
+        self.membership.beat(&self.streams, read, now, mono).await
     }
 
     fn withholds_beat(&mut self, mono: Instant) -> bool {
@@ -285,47 +310,6 @@ impl Worker {
 
 fn key(held: &HeldShard) -> ShardKey {
     (held.stream.clone(), held.shard.clone())
-}
-
-/// The streams to be read: those of `sources`, and those that their tables had before.
-async fn register(
-    streams: &Streams,
-    sources: Vec<SourceStream>,
-    start: Start,
-    now: Timestamp,
-    mono: Instant,
-) -> Result<Vec<Source>, Error> {
-    let mut known = streams.stored_streams().await?;
-    known.sort_by_key(|item| item.started_at);
-    let mut registered = Vec::with_capacity(sources.len());
-    for source in sources {
-        let before = known.iter().rfind(|item| item.table == source.table && item.id != source.id);
-        let mut next = Some(streams.register_stream(first_start(source, start, before, now)).await?);
-        while let Some(item) = next.take() {
-            next = item.follows.as_ref().and_then(|before| known.iter().find(|item| item.id == *before)).cloned();
-            let published = streams.stored_watermark(&item.id).await?;
-            registered.push(Source::new(item, published.map(|item| item.watermark), mono));
-        }
-    }
-    Ok(registered)
-}
-
-fn first_start(source: SourceStream, start: Start, before: Option<&StreamItem>, now: Timestamp) -> StreamItem {
-    let is_whole = || history_is_complete(source.stream_created_at, source.table_created_at, now, start);
-    StreamItem {
-        history: before.map_or_else(is_whole, |before| before.history),
-        id: source.id,
-        arn: source.arn,
-        table: source.table,
-        started_at: now,
-        // A stream that follows another is read from its beginning, wherever the first one began.
-        start: before.map_or_else(|| start.position(now), |_| Position::TrimHorizon),
-        boot_done: false,
-        exact: true,
-        listed_at: None,
-        follows: before.map(|before| before.id.clone()),
-        closed: false,
-    }
 }
 
 impl Source {

@@ -193,6 +193,7 @@ mod tests {
             event_at: instant(0),
             acknowledged: None,
             muted: None,
+            actions: Vec::new(),
             updated_at: instant(0),
         }
     }

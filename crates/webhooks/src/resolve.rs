@@ -55,10 +55,7 @@ impl SystemResolver {
     /// [`Error::NoResolver`], and a line in the log says so.
     pub fn new() -> Self {
         let builder = TokioResolver::builder_tokio().unwrap_or_else(|error| {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "no name servers: webhooks reach only hosts of the hosts file"
-            );
+            tracing::warn!(?error, "no name servers: webhooks reach only hosts of the hosts file");
             TokioResolver::builder_with_config(ResolverConfig::default(), TokioRuntimeProvider::default())
         });
         Self::with(builder, QUESTION_TIMEOUT)

@@ -4,15 +4,21 @@
 //! twice, late, or by a worker that lost its lease finds the position elsewhere and changes nothing; and an answer that got
 //! lost is found out by looking at the position. Nothing here remembers what was sent: the stored shard is the only witness.
 
+mod broken;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::Timestamp;
+use tidemark_runtime::process::chain;
 use tidemark_store::{CommitError, ITEMS_MAX, Provenance, RowChange, Store, Writes};
 use tidemark_streams::{Advance, Streams, Verdict};
 use tidemark_webhooks::event::BodyError;
+use tokio::sync::watch;
 
 use crate::concerned::ConcernedTenants;
 use crate::instruments::Instruments;
+use broken::BrokenRows;
 
 /// Bounds of the full jitter between attempts of a contended commit.
 const BACKOFF_MIN: Duration = Duration::from_millis(20);
@@ -36,10 +42,22 @@ pub enum Error {
 /// What to do about rows that cannot hold their sums.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FullRows {
-    /// Commit fewer records first, so that only those whose effects do not fit are diverted.
+    /// Commit fewer records first, so that only those whose effects do not fit are diverted; once for each tenant, whose full rows have
+    /// the deltas of whole batches diverted after that.
     Split,
     /// Divert their deltas: the batch is one record.
     Divert,
+}
+
+/// One step of a shard, to be committed.
+#[derive(Debug, Clone, Copy)]
+pub struct Step<'a> {
+    pub advance: &'a Advance,
+    /// The last of its records.
+    pub from: &'a Provenance,
+    pub full: FullRows,
+    /// Told with every attempt that the shard goes on, whether it moves or not.
+    pub life: &'a watch::Sender<Option<Timestamp>>,
 }
 
 /// How a commit ended.
@@ -77,12 +95,18 @@ pub struct Committer {
     streams: Streams,
     instruments: Instruments,
     concerned: Arc<ConcernedTenants>,
+    broken: Arc<BrokenRows>,
 }
 
 impl Committer {
     pub fn new(store: Store, streams: Streams, instruments: Instruments) -> Self {
         let concerned = Arc::new(ConcernedTenants::new(store.clone()));
-        Self { store, streams, instruments, concerned }
+        Self { store, streams, instruments, concerned, broken: Arc::default() }
+    }
+
+    /// Whether a row of these has refused a delta lately, so that they are to be committed alone: others would fail with them.
+    pub(crate) fn may_divert(&self, writes: &Writes) -> bool {
+        !self.broken.among(writes).is_empty()
     }
 
     /// Moves a shard's position and makes the writes, in one transaction, trying until the outcome is certain.
@@ -90,15 +114,14 @@ impl Committer {
     ///
     /// # Errors
     /// For what trying again at once cannot mend. The batch may have been applied; committing it again is safe.
-    pub async fn commit(
-        &self,
-        advance: &Advance,
-        mut writes: Writes,
-        from: &Provenance,
-        full: FullRows,
-    ) -> Result<Outcome, Error> {
+    pub async fn commit(&self, step: &Step<'_>, mut writes: Writes) -> Result<Outcome, Error> {
+        let Step { advance, from, full, life } = *step;
+        let known = self.broken.among(&writes);
+        let known = self.store.refused_rows(known.into_iter().map(|index| (index, &writes.rows[index]))).await?;
+        self.change(&mut writes, known);
         let mut backoff = Backoff::default();
         loop {
+            life.send_modify(|_| {});
             if writes.items() > ITEMS_MAX {
                 return Ok(Outcome::TooLarge);
             }
@@ -115,14 +138,13 @@ impl Committer {
                 }
                 Err(CommitError::DecisionsStale) => return Ok(Outcome::DecisionsStale),
                 Err(CommitError::RowsRefused(changes)) => {
-                    let is_full = changes.iter().any(|(_, change)| *change == RowChange::Divert);
-                    if is_full && full == FullRows::Split {
+                    let is_first = |(index, change): &(usize, RowChange)| {
+                        *change == RowChange::Divert && !self.broken.has_any_of(&writes.rows[*index].key.tenant)
+                    };
+                    if full == FullRows::Split && changes.iter().any(is_first) {
                         return Ok(Outcome::TooLarge);
                     }
-                    for (index, change) in changes {
-                        warn_of_refusal(&writes, index, &change);
-                        writes.rows[index].change = change;
-                    }
+                    self.change(&mut writes, changes);
                     continue;
                 }
                 Err(CommitError::RowsMoved) => {
@@ -141,6 +163,21 @@ impl Committer {
                 return Ok(Outcome::Decided(verdict));
             }
             backoff.wait().await;
+        }
+    }
+
+    /// Has rows take their deltas in the way they can.
+    fn change(&self, writes: &mut Writes, changes: Vec<(usize, RowChange)>) {
+        for (index, change) in changes {
+            let row = &mut writes.rows[index];
+            row.change = change;
+            // One that is known would fill the log.
+            if row.change == RowChange::Divert && self.broken.remember(row) {
+                tracing::error!(
+                    tenant = %row.key.tenant, metric = %row.key.metric, set = %row.key.set,
+                    "a row cannot hold its sum in 38 digits: it is marked broken and its delta goes to quarantine"
+                );
+            }
         }
     }
 
@@ -174,19 +211,4 @@ impl Backoff {
         self.ceiling = (self.ceiling * 2).min(BACKOFF_MAX);
         tokio::time::sleep(pause).await;
     }
-}
-
-fn warn_of_refusal(writes: &Writes, index: usize, change: &RowChange) {
-    let row = &writes.rows[index].key;
-    if *change == RowChange::Divert {
-        tracing::error!(
-            tenant = %row.tenant, metric = %row.metric, set = %row.set,
-            "a row cannot hold its sum in 38 digits: it is marked broken and its delta goes to quarantine"
-        );
-    }
-}
-
-/// An error with its causes, in one line.
-pub(crate) fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    std::iter::successors(Some(error), |error| error.source()).map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

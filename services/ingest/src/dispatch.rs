@@ -6,6 +6,9 @@
 //!                                                 └─ delivery → one exchange → delivered, again later, or given up
 //! ```
 //!
+//! What is to be done much later, and old news that is held, lies apart: it is looked at once a second, and has its turn with the rest
+//! when its time has come.
+//!
 //! Everything to be done is an item in the table that says when it is due; nothing is known here that is not written there. Work is
 //! claimed by moving that instant on (`store::due`), so a dispatcher that dies leaves work that comes due by itself, and two that look
 //! at one slot for a moment get in each other's way, but never do each other's work twice.
@@ -14,6 +17,7 @@ mod deliver;
 mod endpoints;
 mod event;
 mod health;
+mod hold;
 mod instruments;
 mod job;
 mod look;
@@ -24,9 +28,10 @@ mod slot;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tidemark_runtime::clock;
 use tidemark_runtime::health::Health;
+use tidemark_runtime::process::chain;
 use tidemark_store::{Slot, Store};
 use tidemark_streams::Streams;
 use tidemark_webhooks::event::BodyError;
@@ -42,10 +47,10 @@ pub use self::pace::Pace;
 
 use self::deliver::OurSide;
 use self::endpoints::Endpoints;
+use self::hold::Holds;
 use self::instruments::Instruments;
 use self::room::Room;
 use self::slot::SlotTask;
-use crate::commit::chain;
 use crate::settings::Settings;
 use crate::supervisor::{PANIC_PAUSE, STALLED};
 use crate::wake::Wake;
@@ -65,7 +70,7 @@ enum Error {
 #[derive(Debug)]
 struct Dispatch {
     store: Store,
-    streams: Streams,
+    holds: Holds,
     sender: Sender,
     keys: SealingKeys,
     endpoints: Endpoints,
@@ -73,7 +78,6 @@ struct Dispatch {
     our_side: OurSide,
     wake: Wake,
     pace: Pace,
-    alert_max_age: SignedDuration,
     instruments: Instruments,
     /// Nothing is begun any more.
     stop: CancellationToken,
@@ -99,7 +103,7 @@ impl Dispatcher {
         let policy = UrlPolicy::new(webhooks.allow.clone(), webhooks.deny.clone());
         let sender = Sender::new(policy, Arc::new(SystemResolver::new()), env!("CARGO_PKG_VERSION"));
         let dispatch = Dispatch {
-            streams: streams.clone(),
+            holds: Holds::new(streams.clone(), settings.alert_max_age),
             sender: sender.with_timeouts(webhooks.pace.timeouts),
             keys: SealingKeys::new(&webhooks.keys.current, webhooks.keys.previous.as_ref()),
             endpoints: Endpoints::new(store.clone()),
@@ -108,7 +112,6 @@ impl Dispatcher {
             our_side: OurSide::default(),
             wake,
             pace: webhooks.pace,
-            alert_max_age: settings.alert_max_age,
             instruments: Instruments::default(),
             stop: CancellationToken::new(),
         };

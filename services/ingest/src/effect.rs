@@ -1,17 +1,18 @@
 //! What one stream record does: deltas, levels, and what of it goes to quarantine.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+mod side;
 
 use jiff::Timestamp;
-use tidemark_domain::contribution::{self, Contribution, Unreadable};
-use tidemark_domain::definition::{TenantRule, TtlDelete};
+use tidemark_domain::definition::TtlDelete;
 use tidemark_domain::delta::Deltas;
-use tidemark_domain::level::{self, Levels};
-use tidemark_domain::{Bucket, Image, Level, LevelKey, Running, SourceName, TenantId, bucket};
-use tidemark_store::{Provenance, QuarantineWrite, Whose};
+use tidemark_domain::level::Levels;
+use tidemark_domain::{Bucket, Level, LevelKey, Running, SourceName, bucket};
+use tidemark_store::{Provenance, QuarantineWrite};
 use tidemark_streams::Record;
 
+use crate::stock::Undecidable;
 use crate::zones::Zones;
+use side::{Reasons, Side};
 
 /// What one record does to rows.
 #[derive(Debug, Clone, Default)]
@@ -19,7 +20,8 @@ pub struct Effect {
     pub deltas: Deltas,
     /// Of no level twice: first those that go, then those that are.
     pub levels: Vec<LevelChange>,
-    pub quarantine: Option<QuarantineWrite>,
+    /// At most one for each tenant of the record's images.
+    pub quarantine: Vec<QuarantineWrite>,
 }
 
 /// What a level is from a record on.
@@ -43,21 +45,21 @@ pub struct Effects<'a> {
     pub now: Timestamp,
 }
 
-/// One side of a change: whose image it is, what it contributes, and which levels it is.
-#[derive(Default)]
-struct Side {
-    /// `None`: there is no image.
-    whose: Option<Result<TenantId, Unreadable>>,
-    contribution: Contribution,
-    levels: Levels,
-}
-
 impl Effects<'_> {
     /// Computes what a record does. Pure but for the zones of tenants, which are frozen by asking.
     ///
     /// # Errors
-    /// When a tenant's zone is needed and cannot be had.
+    /// When a tenant's zone is needed and cannot be had just now. One that is stored and cannot be read is no error: the image is
+    /// set aside.
     pub async fn of(&self, record: &Record) -> Result<Effect, tidemark_store::Error> {
+        self.of_beside(record, &Undecidable::default()).await
+    }
+
+    /// Computes it without the levels that cannot be decided: for those the record is set aside.
+    ///
+    /// # Errors
+    /// As [`of`](Self::of).
+    pub async fn of_beside(&self, record: &Record, undecidable: &Undecidable) -> Result<Effect, tidemark_store::Error> {
         let mut effect = Effect::default();
         // A source that was removed, or was moved to another table, has nothing to do with this stream any more.
         let Some(source) = self.running.sources.get(self.source).filter(|source| source.table == self.table) else {
@@ -65,66 +67,38 @@ impl Effects<'_> {
         };
         let kept_from = bucket::quarters_kept_from(self.now);
         let is_kept = |bucket: Bucket| !matches!(bucket, Bucket::Quarter { start } if start < kept_from);
-        let (old, new) = (self.side(&source.tenant, &record.old).await?, self.side(&source.tenant, &record.new).await?);
+        let mut old = Side::of(self, &source.tenant, record.old.as_ref()).await?;
+        let mut new = Side::of(self, &source.tenant, record.new.as_ref()).await?;
         // What is aged out may stay counted; in stock it is not.
-        if !(record.ttl_delete && source.ttl_delete == TtlDelete::Keep) {
-            for (key, measures) in old.contribution.rows.iter().filter(|(key, _)| is_kept(key.bucket)) {
-                effect.deltas.subtract(key, measures);
-            }
+        if record.ttl_delete && source.ttl_delete == TtlDelete::Keep {
+            old.keep_counted();
+        }
+        for (key, measures) in old.contribution.rows.iter().filter(|(key, _)| is_kept(key.bucket)) {
+            effect.deltas.subtract(key, measures);
         }
         for (key, measures) in new.contribution.rows.iter().filter(|(key, _)| is_kept(key.bucket)) {
             effect.deltas.add(key, measures);
         }
+        old.leave_levels(undecidable);
+        new.leave_levels(undecidable);
         effect.levels = level_changes(&old.levels, &new.levels, record.created_at);
-        effect.quarantine = self.quarantine(new, record, old.whose);
+        effect.quarantine = self.quarantine(&old, &new, record);
         Ok(effect)
     }
 
-    async fn side(&self, rule: &TenantRule, image: &Option<Image>) -> Result<Side, tidemark_store::Error> {
-        let Some(image) = image else { return Ok(Side::default()) };
-        let whose = contribution::tenant_of(rule, image);
-        let (contribution, levels) = match &whose {
-            Ok(tenant) => {
-                let zone = self.zones.of(tenant).await?;
-                let of_image = || {
-                    let contribution = contribution::of_image(self.running, self.source, image, tenant, &zone);
-                    (contribution, level::of_image(self.running, self.source, image, tenant))
-                };
-                // A defect that one image brings to light must not end the worker, nor the next one that meets the record.
-                catch_unwind(AssertUnwindSafe(of_image)).unwrap_or_else(|_| {
-                    let contribution = Contribution { rows: Vec::new(), unreadable: vec![Unreadable::Internal] };
-                    (contribution, Levels::default())
-                })
-            }
-            Err(_) => Default::default(),
-        };
-        Ok(Side { whose: Some(whose), contribution, levels })
-    }
-
-    fn quarantine(
-        &self,
-        side: Side,
-        record: &Record,
-        old_whose: Option<Result<TenantId, Unreadable>>,
-    ) -> Option<QuarantineWrite> {
-        // A tenant sees no image that was another's: the old one is kept only where it is the new one's.
-        let (whose, reasons, is_same) = match side.whose? {
-            Ok(tenant) => {
-                let is_same = matches!(old_whose, Some(Ok(old)) if old == tenant);
-                let reasons = [side.contribution.unreadable, side.levels.unreadable].concat();
-                (Whose::Tenant(tenant), reasons, is_same)
-            }
-            Err(unreadable) => (Whose::Source(self.source.clone()), vec![unreadable], true),
-        };
-        let code = reasons.first()?.code();
-        let reason = reasons.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    fn quarantine(&self, old: &Side, new: &Side, record: &Record) -> Vec<QuarantineWrite> {
         let from = Provenance {
             source: self.source.clone(),
             sequence: record.sequence_number.as_str().to_owned(),
             at: record.created_at,
         };
-        let old = record.old.as_ref().filter(|_| is_same);
-        Some(QuarantineWrite::unreadable(whose, &from, code, &reason, (old, record.new.as_ref())))
+        let set_aside = |(whose, reasons): (_, Reasons)| {
+            // A tenant sees no image that was another's.
+            let old = record.old.as_ref().filter(|_| old.may_be_seen_by(&whose));
+            let new = record.new.as_ref().filter(|_| new.may_be_seen_by(&whose));
+            QuarantineWrite::unreadable(whose, &from, reasons.code(), &reasons.to_string(), (old, new))
+        };
+        Reasons::by_tenant(old, new, self.source).into_iter().map(set_aside).collect()
     }
 }
 

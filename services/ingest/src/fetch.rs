@@ -4,11 +4,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use tidemark_streams::{Page, ReadError, ShardReader};
+use tidemark_runtime::clock;
+use tidemark_runtime::process::chain;
+use tidemark_streams::{GapReason, Page, ReadError, ShardReader};
 use tokio::sync::mpsc::Sender;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::commit::chain;
 use crate::pause::Pause;
 
 mod weight;
@@ -43,8 +44,8 @@ impl Default for Budget {
 #[derive(Debug)]
 pub(crate) enum Fetched {
     Page(FetchedPage),
-    /// Records behind the position are gone from the stream.
-    Trimmed,
+    /// Records behind the position are gone from the stream, or may be.
+    Lost(GapReason),
     /// The stream does not know the shard.
     Vanished,
     /// Nothing this time; reading goes on.
@@ -79,15 +80,16 @@ pub(crate) async fn fetch(mut reader: ShardReader, pages: Sender<Fetched>, budge
 /// units, as the one before it.
 async fn step(reader: &mut ShardReader, pages: &Sender<Fetched>, budget: &Budget, expected: &mut u32) -> Option<Duration> {
     let mut memory = budget.reserve(*expected).await;
-    let asked_at = tidemark_runtime::clock::now();
-    let fetched = match reader.next().await {
+    let asked_at = clock::now();
+    let fetched = match reader.next(clock::now).await {
         Ok(page) => {
             let held = units(COPIES * page.records.iter().map(weight::of_record).sum::<usize>());
             budget.correct(&mut memory, held);
             *expected = held.max(units(PAGE_BYTES));
             Fetched::Page(FetchedPage { page, asked_at, at_tip: !reader.pause().is_zero(), memory })
         }
-        Err(ReadError::Trimmed) => Fetched::Trimmed,
+        Err(ReadError::Trimmed) => Fetched::Lost(GapReason::Trimmed),
+        Err(ReadError::Aged) => Fetched::Lost(GapReason::Aged),
         Err(ReadError::Vanished) => Fetched::Vanished,
         Err(error) => {
             let pause = error.retry_after().unwrap_or(STUCK);
@@ -99,7 +101,7 @@ async fn step(reader: &mut ShardReader, pages: &Sender<Fetched>, budget: &Budget
     };
     let is_last = match &fetched {
         Fetched::Page(fetched) => fetched.page.closed,
-        Fetched::Trimmed | Fetched::Vanished => true,
+        Fetched::Lost(_) | Fetched::Vanished => true,
         Fetched::Refused => false,
     };
     let taken = pages.send(fetched).await.is_ok();

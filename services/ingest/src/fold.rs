@@ -2,11 +2,11 @@
 
 use tidemark_domain::MetricName;
 use tidemark_domain::delta::{Deltas, Measures, RowKey};
-use tidemark_store::{QuarantineWrite, RowChange, RowWrite, RulesLane, Writes};
+use tidemark_store::{QuarantineWrite, RowChange, RowWrite, Writes};
 use tidemark_webhooks::event::BodyError;
 
 use crate::effect::Effect;
-use crate::stock::{Stock, StockReader, Writing};
+use crate::stock::{Stock, Writing};
 
 /// Most items a batch is folded up to. Four of DynamoDB's 100 are left for what a refused row may need.
 const ITEMS_MAX: usize = 96;
@@ -23,6 +23,7 @@ pub struct Fold {
     deltas: Deltas,
     quarantine: Vec<QuarantineWrite>,
     quarantine_bytes: usize,
+    records_quarantined: usize,
     records: usize,
     stock: Stock,
 }
@@ -33,12 +34,12 @@ impl Fold {
     #[must_use = "a refused effect belongs to the next batch"]
     pub fn take(&mut self, effect: &Effect) -> bool {
         let rows = self.deltas.len_with(&effect.deltas);
-        let records = self.quarantine.len() + usize::from(effect.quarantine.is_some());
+        let quarantined = self.quarantine.len() + effect.quarantine.len();
         let changed = self.stock.decide(&effect.levels);
         let stock_items = self.stock.items_with(&changed);
         // Each quarantined record may be counted in two counters of its own; the fence is one item.
-        let items = 1 + rows + 3 * records + stock_items;
-        let quarantine_bytes = self.quarantine_bytes + effect.quarantine.as_ref().map_or(0, QuarantineWrite::bytes);
+        let items = 1 + rows + 3 * quarantined + stock_items;
+        let quarantine_bytes = self.quarantine_bytes + effect.quarantine.iter().map(QuarantineWrite::bytes).sum::<usize>();
         let bytes = rows * ROW_BYTES + quarantine_bytes + stock_items * STOCK_ITEM_BYTES;
         if self.records > 0 && (items > ITEMS_MAX || bytes > BYTES_MAX) {
             return false;
@@ -46,27 +47,23 @@ impl Fold {
         self.deltas.merge(&effect.deltas);
         self.stock.take(changed);
         self.quarantine_bytes = quarantine_bytes;
-        self.quarantine.extend(effect.quarantine.clone());
+        self.quarantine.extend(effect.quarantine.iter().cloned());
+        self.records_quarantined += usize::from(!effect.quarantine.is_empty());
         self.records += 1;
         true
     }
 
-    /// The batch again, with its levels read and decided; `taken` are the effects it took. What becomes of levels may need more
-    /// room than was foreseen, so that fewer records fit.
-    ///
-    /// # Errors
-    /// When levels or rules cannot be read.
-    pub async fn decided(self, taken: &[Effect], reader: &StockReader, lane: RulesLane) -> Result<Self, tidemark_store::Error> {
-        if self.stock.unread().is_empty() {
-            return Ok(self);
-        }
-        let mut decided = Self { stock: reader.read(self.stock.unread(), lane).await?, ..Self::default() };
+    /// The batch again, by its levels as they were read; `taken` are the effects it took, but for levels that cannot be decided. What
+    /// becomes of levels may need more room than was foreseen, so that fewer records fit.
+    #[must_use]
+    pub fn decided(taken: &[Effect], stock: Stock) -> Self {
+        let mut decided = Self { stock, ..Self::default() };
         for effect in taken {
             if !decided.take(effect) {
                 break;
             }
         }
-        Ok(decided)
+        decided
     }
 
     /// How many records were taken.
@@ -76,7 +73,7 @@ impl Fold {
 
     /// How many of them go to quarantine.
     pub fn quarantined(&self) -> usize {
-        self.quarantine.len()
+        self.records_quarantined
     }
 
     /// The levels it touches.

@@ -21,8 +21,10 @@ mod pending;
 mod pool;
 mod settings;
 mod shard;
+mod sources;
 mod stock;
 mod supervisor;
+mod trouble;
 mod values;
 mod wake;
 mod zones;
@@ -31,34 +33,36 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use aws_types::SdkConfig;
-use tidemark_domain::definition::{KeySchema, Source};
 use tidemark_domain::{Definitions, Running, SourceName};
 use tidemark_runtime::aws::calls;
 use tidemark_runtime::clock;
 use tidemark_runtime::health::Health;
+use tidemark_runtime::process::chain;
 use tidemark_store::{AdoptError, RunningDefinitions, Store};
-use tidemark_streams::{SourceStream, Streams, Worker, WorkerConfig};
+use tidemark_streams::{Streams, Worker, WorkerConfig};
 use tokio::sync::watch;
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub use crate::commit::{Committer, Error as CommitError, FullRows, Outcome};
+pub use crate::commit::{Committer, Error as CommitError, FullRows, Outcome, Step};
 pub use crate::dispatch::Pace;
 pub use crate::effect::{Effect, Effects, LevelChange};
 pub use crate::fold::Fold;
 pub use crate::instruments::Instruments;
 pub use crate::settings::{ALL as SETTINGS, Settings, WebhookSettings};
-pub use crate::stock::{Stock, StockReader, Writing};
+pub use crate::sources::Error as SourcesError;
+pub use crate::stock::{Stock, StockReader, Undecidable, Writing};
 pub use crate::zones::Zones;
 
-use crate::commit::{Backoff, chain};
+use crate::commit::Backoff;
 use crate::dispatch::Dispatcher;
 use crate::fetch::Budget;
 use crate::pause::PauseSwitch;
 use crate::pool::{Pool, PoolTask};
 use crate::shard::Shared;
 use crate::supervisor::Supervisor;
+use crate::trouble::Troubles;
 use crate::values::Values;
 use crate::wake::Wake;
 
@@ -72,10 +76,8 @@ pub enum Error {
     Store(#[from] tidemark_store::Error),
     #[error(transparent)]
     Adopt(#[from] AdoptError),
-    #[error("source {name}")]
-    Source { name: SourceName, source: tidemark_streams::Error },
-    #[error("source {name}: {problem}")]
-    Keys { name: SourceName, problem: String },
+    #[error(transparent)]
+    Sources(#[from] SourcesError),
     #[error(transparent)]
     Streams(#[from] tidemark_streams::Error),
 }
@@ -88,9 +90,11 @@ impl Error {
             matches!(error, Error::Conflict { .. } | Error::Throttled { .. } | Error::Server { .. } | Error::TimedOut { .. })
         };
         match self {
-            Self::Store(error) | Self::Adopt(AdoptError::Store(error)) => matches!(error, tidemark_store::Error::Throttled(_)),
-            Self::Source { source, .. } | Self::Streams(source) => of_streams(source),
-            Self::Adopt(_) | Self::Keys { .. } => false,
+            Self::Store(error) | Self::Adopt(AdoptError::Store(error)) => {
+                matches!(error, tidemark_store::Error::Throttled(_) | tidemark_store::Error::Server(_))
+            }
+            Self::Sources(SourcesError::Unasked { source, .. }) | Self::Streams(source) => of_streams(source),
+            Self::Adopt(_) | Self::Sources(SourcesError::Unfit(_)) => false,
         }
     }
 }
@@ -114,7 +118,7 @@ impl Ingest {
         let streams = Streams::new(aws, settings.tables.control.clone()).with_interceptor(calls);
         let Joined { running, sources, worker } = join(&store, &streams, settings, file).await?;
         tracing::info!(worker = %worker.id(), definitions = running.version, "worker started");
-        let (instruments, pause_switch) = (Instruments::default(), PauseSwitch::default());
+        let (instruments, pause_switch, troubles) = (Instruments::default(), PauseSwitch::default(), Troubles::default());
         let (wake, slots) = (Wake::default(), watch::Sender::new(BTreeSet::new()));
         let dispatcher = Dispatcher::new(&store, &streams, settings, wake.clone(), slots.subscribe());
         let committer = Committer::new(store.clone(), streams.clone(), instruments.clone());
@@ -133,8 +137,16 @@ impl Ingest {
             flush_interval: settings.flush_interval,
             pause: pause_switch.subscribe(),
         };
-        let supervisor =
-            Supervisor { shared, worker, sources, shards: JoinSet::new(), pipelines: HashMap::new(), pause_switch, slots };
+        let supervisor = Supervisor {
+            shared,
+            worker,
+            sources,
+            shards: JoinSet::new(),
+            pipelines: HashMap::new(),
+            pause_switch,
+            troubles,
+            slots,
+        };
         Ok(Self { supervisor, dispatcher, pool_task })
     }
 
@@ -187,58 +199,15 @@ async fn join_once(store: &Store, streams: &Streams, settings: &Settings, file: 
     store.verify_tables().await?;
     // Before the file is adopted: a start that is refused must not have changed what runs.
     let mut tables = HashMap::new();
-    describe_sources(streams, file, &mut tables).await?;
+    sources::describe(streams, file, &mut tables).await?;
     let adopted = store.adopt(file, clock::now()).await?;
     for warning in &adopted.warnings {
         tracing::warn!("{warning}");
     }
-    let described = describe_sources(streams, &adopted.running.definitions(), &mut tables).await?;
+    let described = sources::describe(streams, &adopted.running.definitions(), &mut tables).await?;
     let sources = described.iter().map(|(name, stream)| (stream.id.table().to_owned(), name.clone())).collect();
     let config = WorkerConfig { name: settings.worker_id.clone(), lease_ttl: settings.lease_ttl, start: settings.start };
     let described = described.into_iter().map(|(_, stream)| stream).collect();
     let worker = Worker::start(streams.clone(), config, described, clock::now(), Instant::now()).await?;
     Ok(Joined { running: adopted.running, sources, worker })
-}
-
-/// The streams of all sources. Tables that are known are not asked about again: DynamoDB describes a stream ten times a second, to
-/// all workers of an account together, and they may all start at once.
-async fn describe_sources(
-    streams: &Streams,
-    definitions: &Definitions,
-    tables: &mut HashMap<String, SourceStream>,
-) -> Result<Vec<(SourceName, SourceStream)>, Error> {
-    let mut described = Vec::new();
-    for (name, source) in &definitions.sources {
-        let stream = match tables.get(&source.table) {
-            Some(known) => known.clone(),
-            None => {
-                let stream = streams.describe_source(&source.table).await;
-                let stream = stream.map_err(|source| Error::Source { name: name.clone(), source })?;
-                tables.insert(source.table.clone(), stream.clone());
-                stream
-            }
-        };
-        check_keys(definitions, name, source, &stream)?;
-        described.push((name.clone(), stream));
-    }
-    Ok(described)
-}
-
-/// Two rows of a source must never be one level: tenant, item and location must tell every key apart.
-fn check_keys(definitions: &Definitions, name: &SourceName, source: &Source, stream: &SourceStream) -> Result<(), Error> {
-    let mut keys = stream.key_attributes.iter().cloned();
-    let Some(partition) = keys.next() else { return Ok(()) };
-    let key = KeySchema { partition, sort: keys.next() };
-    for (inventory, definition) in definitions.inventories.iter().filter(|(_, inventory)| inventory.source == *name) {
-        let uncovered = definition.uncovered_keys(source, &key);
-        if !uncovered.is_empty() {
-            let problem = format!(
-                "inventory `{inventory}` does not use the key attribute `{}` of table {}: two rows could be one level",
-                uncovered.join("`, `"),
-                source.table
-            );
-            return Err(Error::Keys { name: name.clone(), problem });
-        }
-    }
-    Ok(())
 }

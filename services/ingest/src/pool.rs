@@ -15,7 +15,7 @@ use tidemark_streams::{Advance, Verdict};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use crate::commit::{Backoff, Committer, Error, FullRows, Outcome};
+use crate::commit::{Backoff, Committer, Error, Outcome, Step};
 
 /// Commits of one worker that are under way at once, shared or alone.
 const UNDER_WAY_MAX: usize = 2;
@@ -70,22 +70,16 @@ impl Pool {
     ///
     /// # Errors
     /// As [`Committer::commit`].
-    pub(crate) async fn commit(
-        &self,
-        advance: &Advance,
-        writes: Writes,
-        from: &Provenance,
-        full: FullRows,
-    ) -> Result<Outcome, Error> {
-        let slot = if is_shareable(&writes) {
-            match self.turn(advance, &writes, from).await {
+    pub(crate) async fn commit(&self, step: &Step<'_>, writes: Writes) -> Result<Outcome, Error> {
+        let slot = if is_shareable(&writes) && !self.committer.may_divert(&writes) {
+            match self.turn(step.advance, &writes, step.from).await {
                 Turn::Committed => return Ok(Outcome::Decided(Verdict::Committed)),
                 Turn::Alone(slot) => slot,
             }
         } else {
             None
         };
-        holding(slot, Box::pin(self.committer.commit(advance, writes, from, full))).await
+        holding(slot, Box::pin(self.committer.commit(step, writes))).await
     }
 
     async fn turn(&self, advance: &Advance, writes: &Writes, from: &Provenance) -> Turn {

@@ -89,8 +89,7 @@ impl Settings {
     pub fn read(vars: &Vars) -> Result<Self, Invalid> {
         let mut reader = Reader::new(vars);
         let definitions = reader.read(&DEFINITIONS, parse::text);
-        let data = reader.read(&TABLE, parse::text);
-        let control = reader.read(&CONTROL_TABLE, parse::text);
+        let tables = deployment::tables(&mut reader).map(|(data, control)| Tables { data, control });
         let admin_addr = reader.read(&ADMIN_ADDR, parse::socket_address);
         let start = reader.read(&START, start);
         let worker_id = reader.read_optional(&WORKER_ID, worker_id);
@@ -101,7 +100,7 @@ impl Settings {
         reader.finish(|| {
             Some(Self {
                 definitions: definitions?,
-                tables: Tables { data: data?, control: control? },
+                tables: tables?,
                 admin_addr: admin_addr?,
                 start: start?,
                 worker_id: worker_id?.unwrap_or_else(deployment::host_name),
@@ -135,8 +134,10 @@ fn start(text: &str) -> Result<Start, String> {
 }
 
 fn age(text: &str) -> Result<SignedDuration, String> {
-    let age = text.parse::<SignedDuration>().ok().filter(SignedDuration::is_positive);
-    age.ok_or_else(|| format!("`{text}` is no ISO 8601 duration of more than zero, such as PT1H"))
+    // The parser also knows a friendlier form, which neither the help nor the chart does.
+    let age = text.starts_with('P').then(|| text.parse::<SignedDuration>().ok()).flatten();
+    age.filter(SignedDuration::is_positive)
+        .ok_or_else(|| format!("`{text}` is no ISO 8601 duration of more than zero, such as PT1H"))
 }
 
 /// A worker's name becomes a part of keys and of condition values.
@@ -170,6 +171,14 @@ mod tests {
             assert!(report.contains(name), "{name}: {report}");
         }
         assert_eq!(report.lines().count(), wrong.len() + 2, "{report}");
+    }
+
+    #[test]
+    fn an_age_is_an_iso_8601_duration_and_no_friendlier_text() {
+        assert_eq!(age("PT90M"), Ok(SignedDuration::from_mins(90)));
+        for wrong in ["1h", "3600", "PT0S", "-PT1H", "P", "1 hour"] {
+            assert!(age(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tidemark_domain::SourceName;
+use tidemark_runtime::process::chain;
 use tidemark_store::RunningDefinitions;
 use tidemark_streams::{GapReason, HeldShard, ShardReader, ShardWatermark, StreamArn, Streams};
 use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::commit::{Backoff, chain};
+use crate::commit::Backoff;
 use crate::fetch::{self, Budget, Fetched, PAGES_AHEAD};
 use crate::instruments::Instruments;
 use crate::pause::Pause;
@@ -74,8 +75,8 @@ enum Halt {
     Ended(Ended),
     /// The position is another one now.
     Reread,
-    /// Records behind the position are gone.
-    Trimmed,
+    /// Records behind the position are gone, or may be.
+    Lost(GapReason),
 }
 
 /// One shard being consumed.
@@ -135,8 +136,8 @@ impl ShardTask {
             match self.read_and_commit(&stop).await {
                 Halt::Ended(ended) => return ended,
                 Halt::Reread => {}
-                Halt::Trimmed => {
-                    if let Err(ended) = self.step_over_gap(&stop).await {
+                Halt::Lost(reason) => {
+                    if let Err(ended) = self.step_over_gap(reason, &stop).await {
                         return ended;
                     }
                 }
@@ -146,8 +147,7 @@ impl ShardTask {
 
     /// Reads from the held position on, and commits beside it.
     async fn read_and_commit(&mut self, stop: &CancellationToken) -> Halt {
-        let HeldShard { shard, position, .. } = self.held.clone();
-        let reader = ShardReader::new(self.shared.streams.clone(), self.arn.clone(), shard, position);
+        let reader = ShardReader::new(self.shared.streams.clone(), self.arn.clone(), &self.held);
         let (sender, pages) = mpsc::channel(PAGES_AHEAD);
         let fetching = fetch::fetch(reader, sender, self.shared.budget.clone(), self.shared.pause.clone());
         let consuming = self.consume(pages, stop);
@@ -161,14 +161,14 @@ impl ShardTask {
     }
 
     /// Records that history is lost, and goes on at the oldest record there is.
-    async fn step_over_gap(&mut self, stop: &CancellationToken) -> Result<(), Ended> {
+    async fn step_over_gap(&mut self, reason: GapReason, stop: &CancellationToken) -> Result<(), Ended> {
         let mut backoff = Backoff::default();
         loop {
             let now = tidemark_runtime::clock::now();
-            match self.shared.streams.record_gap(&self.held, GapReason::Trimmed, now).await {
+            match self.shared.streams.record_gap(&self.held, reason, now).await {
                 Ok(held) => {
-                    tracing::error!(shard = %held.shard, "records were trimmed before they were read: a gap is recorded");
-                    self.shared.instruments.gap(self.source.as_str(), GapReason::Trimmed);
+                    tracing::error!(shard = %held.shard, reason = reason.as_str(), "history was lost before it was read: a gap is recorded");
+                    self.shared.instruments.gap(self.source.as_str(), reason);
                     self.held = held;
                     return Ok(());
                 }

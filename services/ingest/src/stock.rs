@@ -6,6 +6,7 @@
 //! read and decided anew.
 
 mod anew;
+mod books;
 mod reader;
 mod row;
 
@@ -24,22 +25,35 @@ use crate::effect::LevelChange;
 pub use reader::StockReader;
 use row::Row;
 
-/// When a held event is first looked at: by then its stream may have passed it.
-const HELD_FOR_MIN: SignedDuration = SignedDuration::from_secs(2);
-
 /// The levels of a batch. They are either all read, or none of them: then it counts what it touches, to be read.
 #[derive(Debug, Clone, Default)]
 pub struct Stock {
     rows: BTreeMap<LevelKey, Row>,
-    rules: HashMap<TenantId, Arc<Rules>>,
+    rules: HashMap<TenantId, Rules>,
     unread: BTreeSet<LevelKey>,
+    undecidable: Undecidable,
 }
 
 /// A tenant's rules, and the check that they still are.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Rules {
-    book: RuleBook,
+    book: Arc<RuleBook>,
     check: RulesCheck,
+}
+
+/// Levels that cannot be decided, each with why: their rows, or their tenants' rules, are stored and cannot be read.
+#[derive(Debug, Clone, Default)]
+pub struct Undecidable(BTreeMap<LevelKey, String>);
+
+impl Undecidable {
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Why this level cannot be decided, if it cannot.
+    pub fn get(&self, key: &LevelKey) -> Option<&str> {
+        self.0.get(key).map(String::as_str)
+    }
 }
 
 /// How a batch's levels would be with some changes more.
@@ -65,6 +79,11 @@ impl Stock {
     /// Levels that were touched and are not read.
     pub fn unread(&self) -> &BTreeSet<LevelKey> {
         &self.unread
+    }
+
+    /// Levels that were to be read, and cannot be decided.
+    pub fn undecidable(&self) -> &Undecidable {
+        &self.undecidable
     }
 
     /// Decides what these changes of one record come to.
@@ -126,9 +145,8 @@ impl Writing<'_> {
     pub(crate) fn event(&self, event: &AlertEvent) -> Result<EventWrite, BodyError> {
         let is_old = self.now.duration_since(event.at) > self.alert_max_age;
         let hold = is_old.then(|| Hold { stream: self.stream.to_owned(), since: self.now });
-        let due_at = if is_old { self.now + HELD_FOR_MIN } else { self.now };
         let event_type = EventType::from(event.kind).as_str();
         let write = EventWrite::of_alert(event, event_type, &payload::body(event)?, fastrand::u128(..));
-        Ok(EventWrite { due_at, hold, traceparent: self.traceparent.map(str::to_owned), ..write })
+        Ok(EventWrite { due_at: self.now, hold, traceparent: self.traceparent.map(str::to_owned), ..write })
     }
 }

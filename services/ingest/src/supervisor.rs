@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tidemark_domain::SourceName;
 use tidemark_runtime::clock;
 use tidemark_runtime::health::{Health, Progress};
+use tidemark_runtime::process::chain;
 use tidemark_store::{SLOTS, Slot};
 use tidemark_streams::{HeldShard, ShardCounts, Worker};
 use tokio::sync::watch;
@@ -14,9 +15,9 @@ use tokio::task::{self, JoinError, JoinSet};
 use tokio::time::{Instant, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
-use crate::commit::chain;
 use crate::pause::PauseSwitch;
 use crate::shard::{Ended, ShardTask, Shared};
+use crate::trouble::Troubles;
 
 /// How often the worker looks at what is due.
 const TICK: Duration = Duration::from_millis(100);
@@ -43,6 +44,7 @@ pub(crate) struct Supervisor {
     pub(crate) shards: JoinSet<Ended>,
     pub(crate) pipelines: HashMap<task::Id, Pipeline>,
     pub(crate) pause_switch: PauseSwitch,
+    pub(crate) troubles: Troubles,
     /// The slots that this worker's dispatcher is to look at.
     pub(crate) slots: watch::Sender<BTreeSet<Slot>>,
 }
@@ -108,17 +110,22 @@ impl Supervisor {
         let acquired = match ticked {
             Ok(acquired) => acquired,
             Err(error) => {
-                tracing::warn!(error = %chain(&error), "the worker's look at its streams failed; trying again");
+                if let Some(times) = self.troubles.met(&error, Instant::now()) {
+                    tracing::warn!(error = %chain(&error), times, "the worker's look at its streams failed; trying again");
+                }
                 return false;
             }
         };
+        for (trouble, times) in self.troubles.over(Instant::now()) {
+            tracing::info!(%trouble, times, "the worker's look at its streams goes well again");
+        }
         for held in acquired {
             self.start(held, stop);
         }
         self.shared.instruments.shards_held(self.shards.len());
         self.count_shards();
         self.measure_lag();
-        true
+        !self.worker.is_held_up()
     }
 
     /// Tells the dispatcher which slots are this worker's.
@@ -245,7 +252,11 @@ impl Supervisor {
                     self.settle(Ended::Stopped(held)).await;
                 }
             }
-            Err(error) => tracing::warn!(error = %chain(&error), "the draining worker could not show that it lives"),
+            Err(error) => {
+                if let Some(times) = self.troubles.met(&error, Instant::now()) {
+                    tracing::warn!(error = %chain(&error), times, "the draining worker could not show that it lives");
+                }
+            }
         }
     }
 

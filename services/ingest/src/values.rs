@@ -8,7 +8,7 @@ use tidemark_store::{KnownValue, Store};
 
 use crate::known::Known;
 
-/// Most values remembered; a forgotten one is stored again, which changes nothing.
+/// Most values remembered, some 16 MB; a forgotten one is stored again, which changes nothing.
 const VALUES_MAX: NonZeroUsize = NonZeroUsize::new(200_000).expect("not zero");
 
 /// Stores dimension values before the rows that first have them.

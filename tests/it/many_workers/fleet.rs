@@ -48,6 +48,8 @@ pub(super) struct Fleet {
     writes_held: watch::Sender<bool>,
     /// Transactions that move one of these shards meet others again and again.
     contended: Arc<Mutex<BTreeSet<String>>>,
+    /// Calls of these names are denied.
+    denied: Arc<Mutex<BTreeSet<&'static str>>>,
     /// What GetRecords takes.
     read_latency: Duration,
     /// What a transaction takes.
@@ -106,6 +108,7 @@ impl Fleet {
             trace: Arc::default(),
             writes_held: watch::Sender::new(false),
             contended: Arc::default(),
+            denied: Arc::default(),
             read_latency: LATENCY,
             write_latency: LATENCY,
             written: 0,
@@ -126,6 +129,11 @@ impl Fleet {
     /// From now on, every transaction that moves one of these shards, and no other, meets another one.
     pub(super) fn contend(&self, shards: impl IntoIterator<Item = String>) {
         *self.contended.lock().unwrap() = shards.into_iter().collect();
+    }
+
+    /// From now on, every call of these names, and no other, is denied.
+    pub(super) fn deny(&self, calls: impl IntoIterator<Item = &'static str>) {
+        *self.denied.lock().unwrap() = calls.into_iter().collect();
     }
 
     /// Starts a worker, and waits until it is ready.
@@ -294,11 +302,12 @@ impl Fleet {
 
     /// The wire as a worker has it.
     fn recorded(&self, worker: WorkerNumber) -> Wire {
-        let (trace, writes_held, contended) =
-            (Arc::clone(&self.trace), self.writes_held.subscribe(), Arc::clone(&self.contended));
+        let (trace, writes_held) = (Arc::clone(&self.trace), self.writes_held.subscribe());
+        let (contended, denied) = (Arc::clone(&self.contended), Arc::clone(&self.denied));
         let (read_latency, write_latency) = (self.read_latency, self.write_latency);
         self.wire.with_hook(move |call| {
-            let (trace, contended, mut writes_held) = (Arc::clone(&trace), Arc::clone(&contended), writes_held.clone());
+            let (trace, mut writes_held) = (Arc::clone(&trace), writes_held.clone());
+            let (contended, is_denied) = (Arc::clone(&contended), denied.lock().unwrap().contains(&*call.name));
             let traced = Traced::of(worker, &call);
             let latency = match &*call.name {
                 "GetRecords" => read_latency,
@@ -317,7 +326,13 @@ impl Fleet {
                     writes_held.wait_for(|held| !held).await.map_err(|_| Lost)?;
                 }
                 let meets_another = !contended.lock().unwrap().is_disjoint(&moved);
-                let answer = if meets_another { conflict() } else { call.carry_out().await };
+                let answer = if is_denied {
+                    Answer::refusal(400, "AccessDeniedException", json!({ "message": "denied" }))
+                } else if meets_another {
+                    conflict()
+                } else {
+                    call.carry_out().await
+                };
                 if call.name == "GetRecords" && answer.status == 200 {
                     trace.lock().unwrap()[index].take(&answer);
                 }

@@ -117,6 +117,42 @@ async fn a_shard_first_read_a_day_late_is_one_gap_and_what_is_left_counts_once()
 }
 
 #[tokio::test(start_paused = true)]
+async fn history_that_was_promised_at_the_first_start_and_is_trimmed_before_the_second_is_a_gap() {
+    let mut fleet = Fleet::of_source("promised", 1).await;
+    fleet.write(20).await;
+    sleep(Duration::from_secs(20 * 3600)).await;
+    fleet.deny(["GetRecords"]);
+    let worker = fleet.start("a").await;
+    sleep(Duration::from_secs(60)).await;
+    let [status] = &fleet.status().await[..] else { panic!("one stream") };
+    assert!(status.watermark.exact && status.watermark.history_complete);
+    fleet.stop(&[worker]).await;
+    fleet.deny([]);
+    sleep(Duration::from_secs(6 * 3600)).await;
+    let shard = fleet.shards().open().await[0].clone();
+    fleet.shards().trim(&shard, 3).await;
+    start_all(&mut fleet).await;
+    expect_to_go_on(&mut fleet, 3).await;
+    expect_gaps(&fleet, "promised", &[(shard, GapReason::Aged)]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_shard_acquired_in_time_that_cannot_be_read_before_records_go_is_one_gap() {
+    let mut fleet = Fleet::of_source("late", 1).await;
+    fleet.write(20).await;
+    sleep(Duration::from_secs(23 * 3600 + 20 * 60)).await;
+    fleet.deny(["GetRecords"]);
+    start_all(&mut fleet).await;
+    sleep(Duration::from_secs(15 * 60)).await;
+    assert_eq!(fleet.counted().await, 0);
+    let shard = fleet.shards().open().await[0].clone();
+    fleet.shards().trim(&shard, 3).await;
+    fleet.deny([]);
+    expect_to_go_on(&mut fleet, 3).await;
+    expect_gaps(&fleet, "late", &[(shard, GapReason::Aged)]).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_new_stream_begins_with_a_gap_after_all_of_the_old_one() {
     let mut fleet = fleet("replaced").await;
     fleet.write(20).await;

@@ -1,5 +1,6 @@
 //! What `/livez` says of a worker: stuck for good, it is to be restarted; a DynamoDB that is slow or out of reach is none of its fault.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::config::{AsyncSleep, Sleep};
@@ -12,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use super::fleet::{Fleet, TTL};
+use super::fleet::{Fleet, Stored, TTL};
 
 /// How long a task may make no progress, and the look at it.
 const STALLED: Duration = Duration::from_secs(60 + 2);
@@ -108,6 +109,28 @@ async fn a_dynamodb_that_answers_no_more_makes_no_worker_stuck() {
     let worker = Worker::start(&fleet, true, |_| true).await;
     worker.silent.send_replace(true);
     worker.stays_alive(OUTAGE).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_commit_that_meets_others_for_minutes_makes_no_worker_stuck() {
+    let mut fleet = Fleet::of_shards(1).await;
+    fleet.start("a").await;
+    fleet.start("b").await;
+    fleet.write(1).await;
+    fleet.expect_counted(1).await;
+    let held = fleet.stored().await;
+    fleet.contend(held.keys().cloned());
+    fleet.write(1).await;
+    let since = Instant::now();
+    sleep(3 * STALLED).await;
+    let attempts = fleet.calls_since(since).iter().filter(|call| call.name == "TransactWriteItems").count();
+    assert!(attempts > 60, "the commit is tried again and again: {attempts}");
+    let still = fleet.stored().await;
+    let lease =
+        |stored: &BTreeMap<String, Stored>| stored.values().map(|shard| (shard.owner.clone(), shard.epoch)).collect::<Vec<_>>();
+    assert_eq!(lease(&still), lease(&held), "nobody takes a shard whose worker does what can be done");
+    fleet.contend([]);
+    fleet.expect_counted(2).await;
 }
 
 #[tokio::test(start_paused = true)]

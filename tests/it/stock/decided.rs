@@ -51,7 +51,7 @@ impl Batches {
     async fn fold(&self, effects: &[Effect]) -> Fold {
         let mut fold = Fold::default();
         let taken = effects.iter().take_while(|effect| fold.take(effect)).count();
-        fold.decided(&effects[..taken], &self.reader, self.lane).await.unwrap()
+        Fold::decided(&effects[..taken], self.reader.read(fold.stock().unread(), self.lane).await.unwrap())
     }
 
     async fn write(&self, decisions: &Decisions) -> Result<(), Error> {
@@ -127,7 +127,7 @@ async fn a_rule_written_meanwhile_makes_a_batch_stale_and_decides_it() {
     let refused = batches.write(&writes(&fold, clock::now()).decisions).await;
     assert!(matches!(refused, Err(Error::ConditionFailed)), "{refused:?}");
     assert!(batches.write(&writes(&batches.fold(&effects).await, clock::now()).decisions).await.is_err(), "still remembered");
-    batches.reader.forget(fold.stock(), batches.lane).await;
+    batches.reader.forget(fold.stock()).await;
     batches.commit(&effects).await;
     let [alert] = &alerts(store, "demo").await[..] else { panic!("one alert") };
     assert_eq!(alert.rule.rule, Some(rule.id));

@@ -1,7 +1,10 @@
 //! Work is found when it is due, and done by one.
 
 use tidemark_domain::{AlertId, EndpointId, EventId, JobId};
-use tidemark_store::{Decisions, EventKey, EventState, EventWrite, JobKind, NewJob, Slot, Work};
+use tidemark_store::{
+    Decisions, DeliveryState, Due, EventKey, EventState, EventWrite, Hold, JobKind, NewJob, Next, RequeueError, Slot, Trigger,
+    Work,
+};
 
 use super::{Shelf, at, endpoint, new_alert};
 
@@ -87,7 +90,7 @@ async fn a_sweep_meets_events_first_and_skips_from_endpoint_to_endpoint() {
     let mut page = shelf.store.due(slot, None, 1).await.unwrap();
     while let Some(entry) = page.entries.first() {
         met.push(match &entry.work {
-            Work::Event(_) => "event".to_owned(),
+            Work::Event(_) | Work::Held { .. } => "event".to_owned(),
             Work::Job(_) => "job".to_owned(),
             Work::Delivery(id) => id.endpoint.to_string(),
         });
@@ -119,4 +122,90 @@ async fn a_slot_is_read_page_by_page_without_loss() {
         }
         assert_eq!(paged, whole);
     }
+}
+
+#[tokio::test]
+async fn a_delivery_that_waits_apart_is_claimed_there_or_takes_its_turn_among_its_endpoints() {
+    let shelf = Shelf::new().await;
+    let endpoint = shelf.endpoint().await.id;
+    let slot = Slot::of_endpoint(&endpoint);
+    let alert = shelf.fired("tea").await;
+    let key = EventKey::Alert { alert: alert.id, sequence: 1 };
+    let event = shelf.store.event(&shelf.tenant, &key).await.unwrap().unwrap();
+    assert!(shelf.store.fan_out(&shelf.tenant, &event, std::slice::from_ref(&endpoint), at(0)).await.unwrap());
+    let is_delivery = |due: &Due| matches!(due.work, Work::Delivery(_));
+    let queued = async || shelf.due(slot, None).await.into_iter().find(is_delivery);
+    let apart = async || shelf.store.waiting(slot, None, 100).await.unwrap().entries.into_iter().find(is_delivery);
+
+    let claimed = shelf.store.claim_delivery(&queued().await.unwrap(), at(30_000)).await.unwrap().expect("claimed");
+    assert!(shelf.store.settle_delivery(&claimed, Next::Later { at: at(900_000) }).await.unwrap());
+    assert!(queued().await.is_none(), "it is not among the others");
+    let seen = apart().await.expect("it waits");
+    assert_eq!((seen.at, seen.is_apart()), (at(900_000), true));
+    let stored = shelf.store.delivery(&shelf.tenant, &claimed.value.id).await.unwrap().unwrap();
+    assert_eq!(stored.state, DeliveryState::Pending { due_at: at(900_000) });
+
+    assert!(shelf.store.queue_up(&seen).await.unwrap());
+    assert!(!shelf.store.queue_up(&seen).await.unwrap(), "once");
+    assert!(shelf.store.claim_delivery(&seen, at(990_000)).await.unwrap().is_none(), "it is not there any more");
+    let in_turn = queued().await.expect("it is among the others");
+    assert_eq!((in_turn.at, in_turn.is_apart(), apart().await), (at(900_000), false, None));
+
+    let claimed = shelf.store.claim_delivery(&in_turn, at(930_000)).await.unwrap().expect("claimed");
+    assert!(shelf.store.settle_delivery(&claimed, Next::Later { at: at(950_000) }).await.unwrap());
+    let seen = apart().await.expect("it waits");
+    let claims = tokio::join!(shelf.store.claim_delivery(&seen, at(990_000)), shelf.store.claim_delivery(&seen, at(990_000)));
+    assert_eq!([claims.0.unwrap(), claims.1.unwrap()].into_iter().flatten().count(), 1, "one of two");
+    let lapsed = queued().await.expect("a claim lapses among the others");
+    assert_eq!((lapsed.at, apart().await), (at(990_000), None));
+
+    let claimed = shelf.store.claim_delivery(&lapsed, at(995_000)).await.unwrap().expect("claimed");
+    assert!(shelf.store.settle_delivery(&claimed, Next::Later { at: at(999_000) }).await.unwrap());
+    let read = shelf.store.delivery(&shelf.tenant, &claimed.value.id).await.unwrap().unwrap();
+    shelf.store.requeue(&shelf.tenant, &read, Trigger::Manual, at(996_000)).await.expect("as it was read");
+    assert_eq!((queued().await.map(|due| due.at), apart().await), (Some(at(996_000)), None));
+    let stale = shelf.store.requeue(&shelf.tenant, &read, Trigger::Manual, at(997_000)).await;
+    assert!(matches!(stale, Err(RequeueError::ConditionFailed)));
+}
+
+#[tokio::test]
+async fn held_events_wait_by_their_stream_and_are_claimed_among_what_is_due() {
+    let shelf = Shelf::new().await;
+    let slot = Slot::all().next().unwrap();
+    let of_here = || std::iter::repeat_with(|| new_alert(at(0))).map(|alert| EventKey::Alert { alert, sequence: 1 });
+    let held = [("arn:b", 1), ("arn:a", 3), ("arn:a", 2)];
+    for (key, (stream, since)) in of_here().filter(|key| Slot::of_event(key) == slot).zip(held) {
+        let EventKey::Alert { alert, .. } = &key else { panic!("an alert's event") };
+        let event = EventWrite {
+            tenant: shelf.tenant.id().clone(),
+            id: EventId::from_ulid_text(alert.ulid_text()).unwrap(),
+            key,
+            event_type: "inventory.alert.fired".to_owned(),
+            body: b"{}".to_vec(),
+            at: at(0),
+            due_at: at(0),
+            hold: Some(Hold { stream: stream.to_owned(), since: at(since) }),
+            traceparent: None,
+        };
+        shelf.send(Decisions { events: vec![event], ..Decisions::default() }).await.unwrap();
+    }
+    let waiting = async || shelf.store.waiting(slot, None, 100).await.unwrap().entries;
+    let named = |due: &Due| match &due.work {
+        Work::Held { stream, .. } => (stream.clone(), due.at),
+        other => panic!("{other:?}"),
+    };
+    let all = waiting().await;
+    let expected = [("arn:a", 2), ("arn:a", 3), ("arn:b", 1)].map(|(stream, since)| (stream.to_owned(), at(since)));
+    assert_eq!(all.iter().map(named).collect::<Vec<_>>(), expected);
+    let behind = shelf.store.waiting(slot, Some(&all[0].place_behind_its_kind()), 100).await.unwrap().entries;
+    assert_eq!(behind.iter().map(named).collect::<Vec<_>>(), expected[2..], "behind all of one stream");
+
+    assert!(shelf.due(slot, None).await.is_empty(), "none is due");
+    let claimed = shelf.store.claim_event(&all[0], at(30_000)).await.unwrap().expect("claimed");
+    let [lapsing] = &shelf.due(slot, None).await[..] else { panic!("a claim lapses among what is due") };
+    assert_eq!((lapsing.at, waiting().await.len()), (at(30_000), 2));
+    let EventState::Held(hold) = &claimed.value.state else { panic!("it is still held") };
+    assert!(shelf.store.hold_event(&claimed, hold).await.unwrap());
+    assert!(!shelf.store.hold_event(&claimed, hold).await.unwrap(), "the claim is lost");
+    assert_eq!(waiting().await.iter().map(named).collect::<Vec<_>>(), expected);
 }

@@ -197,3 +197,13 @@ async fn a_lost_lease_outweighs_stale_decisions() {
     let ended = shelf.store.commit(vec![fence.build().unwrap()], &writes, &provenance()).await;
     assert!(matches!(ended, Err(CommitError::Fenced(_))), "{ended:?}");
 }
+
+#[tokio::test]
+async fn a_rule_is_written_though_it_meets_commits_of_its_tenant_forty_times() {
+    let shelf = Shelf::new().await;
+    let store = Store::new(&shelf.world.config(), tables());
+    shelf.world.front().fault("TransactWriteItems", When::Next(40), Fault::TransactionConflict);
+    let rule = rule(Some("tea"), "10");
+    store.create_rule(&shelf.tenant, &rule, at(0)).await.expect("written");
+    assert_eq!(store.rule(&shelf.tenant, &rule.id).await.unwrap(), Some(rule));
+}

@@ -13,25 +13,28 @@ use tokio::time::{Duration, Instant};
 use super::{Scene, new_endpoint, new_event};
 
 const DELIVERIES: usize = 10_000;
+/// Each is moved once.
+const APART: usize = 1_000;
 /// DynamoDB takes so many writes of a batch.
 const BATCH: usize = 25;
 const WITHIN: Duration = Duration::from_secs(2);
 
 impl Scene {
-    /// Many deliveries to an endpoint, due now: copies of its first one under other ids.
-    async fn pile_up(&self, endpoint: &Endpoint) {
+    /// Many deliveries to an endpoint, due now: copies of its first one under other ids, where such places are in the index.
+    async fn pile_up(&self, endpoint: &Endpoint, count: usize, place: impl Fn(&str) -> (String, String)) {
         let client = self.deployment.world.dynamodb();
         let (data, now) = (tables().data, clock::now());
         let pk = format!("T#{}#WD#{}", self.tenant.id(), endpoint.id);
         let query = client.query().table_name(&data).key_condition_expression("pk = :pk").consistent_read(true);
         let found = query.expression_attribute_values(":pk", AttributeValue::S(pk)).send().await.unwrap();
         let first = found.items().first().expect("its first delivery").clone();
-        let copies: Vec<_> = (0..DELIVERIES)
+        let copies: Vec<_> = (0..count)
             .map(|_| {
                 let id = AttributeValue::S(new_event(now).as_str().to_owned());
-                let place = format!("{}#{:015}#{}", endpoint.id, now.as_millisecond(), id.as_s().unwrap());
+                let (partition, place) = place(id.as_s().unwrap());
                 let mut copy: HashMap<String, AttributeValue> = first.clone();
                 copy.insert("sk".to_owned(), id);
+                copy.insert("index_pk".to_owned(), AttributeValue::S(partition));
                 copy.insert("index_sk".to_owned(), AttributeValue::S(place));
                 WriteRequest::builder().put_request(PutRequest::builder().set_item(Some(copy)).build().unwrap()).build()
             })
@@ -43,26 +46,33 @@ impl Scene {
     }
 }
 
+/// An endpoint that is dead, and another one in the same slot, whose id sorts behind.
+async fn dead_and_beside(scene: &Scene) -> (Endpoint, Endpoint) {
+    let (dead, _) = scene.endpoint_with("dead", None, new_endpoint()).await;
+    scene.receiver.react("dead", |_| Reaction::Silence);
+    let is_beside = |id: &_| Slot::of_endpoint(id) == Slot::of_endpoint(&dead.id) && *id > dead.id;
+    let beside = std::iter::repeat_with(new_endpoint).find(is_beside).unwrap();
+    let (beside, _) = scene.endpoint_with("beside", None, beside).await;
+    (dead, beside)
+}
+
+/// A worker as patient as in production, in proportion: what a dead endpoint is given is gone for longer than anybody may wait.
+fn patient(settings: &mut Settings) {
+    settings.webhooks.pace.timeouts.exchange = WITHIN * 4;
+    settings.webhooks.pace.claim = WITHIN * 8;
+}
+
 #[tokio::test]
 async fn ten_thousand_due_deliveries_to_a_dead_endpoint_do_not_delay_another() {
     let scene = Scene::start().await;
-    // Its id sorts first, and the other one is in the same slot.
-    let (dead, _) = scene.endpoint_with("dead", None, new_endpoint()).await;
-    let beside = std::iter::repeat_with(new_endpoint);
-    let is_beside = |id: &_| Slot::of_endpoint(id) == Slot::of_endpoint(&dead.id) && *id > dead.id;
-    let beside = beside.into_iter().find(is_beside).unwrap();
-    scene.receiver.react("dead", |_| Reaction::Silence);
+    let (dead, _) = dead_and_beside(&scene).await;
     scene.commit("tea", 3, clock::now()).await;
-    // As patient as in production, in proportion: whatever the dead one is given is gone for longer than anybody may wait.
-    let patient = |settings: &mut Settings| {
-        settings.webhooks.pace.timeouts.exchange = WITHIN * 4;
-        settings.webhooks.pace.claim = WITHIN * 8;
-    };
     let worker = scene.worker_with(patient).await;
     scene.receiver.until_received("dead", 1).await;
-    scene.pile_up(&dead).await;
+    let now = clock::now().as_millisecond();
+    let partition = format!("DUE#{}", Slot::of_endpoint(&dead.id).number());
+    scene.pile_up(&dead, DELIVERIES, |id| (partition.clone(), format!("{}#{now:015}#{id}", dead.id))).await;
     scene.receiver.until_received("dead", 4).await;
-    scene.endpoint_with("beside", None, beside).await;
     for item in ["mug", "tray", "bowl"] {
         let announced = Instant::now();
         let before = scene.receiver.received("beside").len();
@@ -73,5 +83,24 @@ async fn ten_thousand_due_deliveries_to_a_dead_endpoint_do_not_delay_another() {
         assert!(took < WITHIN, "{took:?}");
     }
     assert!(scene.deliveries(&dead).await.len() >= 1000, "they are all still to be made");
+    worker.kill().await;
+}
+
+#[tokio::test]
+async fn what_comes_due_behind_a_thousand_deliveries_to_a_dead_endpoint_is_made_all_the_same() {
+    let scene = Scene::start().await;
+    let (dead, beside) = dead_and_beside(&scene).await;
+    scene.commit("tea", 3, clock::now()).await;
+    let worker = scene.worker_with(patient).await;
+    scene.receiver.until_received("dead", 1).await;
+    scene.receiver.until_received("beside", 1).await;
+    let now = clock::now().as_millisecond();
+    let waiting = format!("DUE#{}#waiting", Slot::of_endpoint(&dead.id).number());
+    let place = |endpoint: &Endpoint, at: i64, id: &str| (waiting.clone(), format!("!later#{at:015}#{}#{id}", endpoint.id));
+    scene.pile_up(&beside, 1, |id| place(&beside, now, id)).await;
+    scene.receiver.until_received("beside", 2).await;
+    scene.pile_up(&dead, APART, |id| place(&dead, now, id)).await;
+    scene.pile_up(&beside, 1, |id| place(&beside, now + 1, id)).await;
+    scene.receiver.until_received("beside", 3).await;
     worker.kill().await;
 }

@@ -49,28 +49,46 @@ impl From<Note> for String {
     }
 }
 
+/// Most acts that an alert remembers. All of them with the longest notes, of characters that JSON spells with six, are 25 kB: the alerts
+/// of a commit, each with the copy in its level's row, then still fit a transaction.
+pub const ACTIONS_MAX: usize = 8;
+
 /// One act; `by` is the id of the credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Act {
     /// Stops repeats until severity rises. The first one stands.
-    Acknowledge {
-        by: String,
-        note: Option<Note>,
-    },
+    Acknowledge { by: String, note: Option<Note> },
     /// Ends the episode; the row must clear once before it may fire again.
-    Resolve {
-        by: String,
-        note: Option<Note>,
-    },
+    Resolve { by: String, note: Option<Note> },
     /// Stops delivery until then, and replaces an earlier mute.
-    Mute {
-        until: Timestamp,
-        by: String,
-        note: Option<Note>,
-    },
-    Unmute,
+    Mute { until: Timestamp, by: String, note: Option<Note> },
+    /// Lets delivery go on.
+    Unmute { by: String, note: Option<Note> },
     /// Announces once more, if [`Alert::repeat_at`] has come; else nothing.
     Repeat,
+}
+
+/// What somebody did about an alert.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Action {
+    pub kind: ActionKind,
+    pub at: Timestamp,
+    /// The id of the credential.
+    pub by: String,
+    pub note: Option<Note>,
+}
+
+/// What can be done about an alert.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActionKind {
+    Acknowledged,
+    Muted {
+        /// Exclusive.
+        until: Timestamp,
+    },
+    Unmuted,
+    Resolved,
 }
 
 /// What came of an act that changed something.
@@ -100,38 +118,51 @@ impl Act {
     pub fn apply(&self, alert: &Alert, level: Option<&Level>, at: Timestamp) -> Result<Option<Acted>, Error> {
         if !alert.is_firing() {
             return match self {
-                Self::Acknowledge { .. } | Self::Mute { .. } | Self::Unmute => Err(Error::AlreadyResolved),
+                Self::Acknowledge { .. } | Self::Mute { .. } | Self::Unmute { .. } => Err(Error::AlreadyResolved),
                 Self::Resolve { .. } | Self::Repeat => Ok(None),
             };
         }
-        let available = level.map(Level::available);
-        let mut next = alert.clone();
-        let mut event = None;
-        match self {
-            Self::Acknowledge { by, note } => {
-                next.acknowledged.get_or_insert_with(|| Acknowledged { at, by: by.clone(), note: note.clone() });
-            }
-            Self::Mute { until, by, note } => {
-                next.muted = Some(Muted { until: *until, by: by.clone(), note: note.clone() });
-            }
-            Self::Unmute => next.muted = None,
-            Self::Resolve { by, note } => {
-                let reason = Reason::Manual { by: by.clone(), note: note.clone() };
-                event = Some(next.resolve(reason, available.as_ref(), at));
-            }
-            Self::Repeat => {
-                if next.repeat_at().is_some_and(|due| due <= at) {
-                    next.touch(available.as_ref(), at);
-                    event = Some(next.announce(EventKind::Repeated, at));
-                }
-            }
-        }
-        if next == *alert {
+        if !self.changes(alert, at) {
             return Ok(None);
         }
-        if event.is_none() {
-            next.touch(available.as_ref(), at);
+        let mut next = alert.clone();
+        let at = next.touch(level.map(Level::available).as_ref(), at);
+        next.actions.extend(self.action(at));
+        let forgotten = next.actions.len().saturating_sub(ACTIONS_MAX);
+        next.actions.drain(..forgotten);
+        let mut event = None;
+        match self.clone() {
+            Self::Acknowledge { by, note } => next.acknowledged = Some(Acknowledged { at, by, note }),
+            Self::Mute { until, by, note } => next.muted = Some(Muted { until, by, note }),
+            Self::Unmute { .. } => next.muted = None,
+            Self::Resolve { by, note } => event = Some(next.resolve(Reason::Manual { by, note }, None, at)),
+            Self::Repeat => event = Some(next.announce(EventKind::Repeated)),
         }
         Ok(Some(Acted { alert: next, event }))
+    }
+
+    /// Whether there is anything to do about an alert that fires.
+    fn changes(&self, alert: &Alert, at: Timestamp) -> bool {
+        match self {
+            Self::Acknowledge { .. } => alert.acknowledged.is_none(),
+            Self::Mute { until, by, note } => {
+                alert.muted.as_ref().is_none_or(|muted| (muted.until, &muted.by, &muted.note) != (*until, by, note))
+            }
+            Self::Unmute { .. } => alert.muted.is_some(),
+            Self::Resolve { .. } => true,
+            Self::Repeat => alert.repeat_at().is_some_and(|due| due <= at),
+        }
+    }
+
+    /// What is remembered of it; nothing of what the clock does.
+    fn action(&self, at: Timestamp) -> Option<Action> {
+        let (kind, by, note) = match self {
+            Self::Acknowledge { by, note } => (ActionKind::Acknowledged, by, note),
+            Self::Mute { until, by, note } => (ActionKind::Muted { until: *until }, by, note),
+            Self::Unmute { by, note } => (ActionKind::Unmuted, by, note),
+            Self::Resolve { by, note } => (ActionKind::Resolved, by, note),
+            Self::Repeat => return None,
+        };
+        Some(Action { kind, at, by: by.clone(), note: note.clone() })
     }
 }

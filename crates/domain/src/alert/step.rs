@@ -68,9 +68,10 @@ fn fire(
         event_at: at,
         acknowledged: None,
         muted: None,
+        actions: Vec::new(),
         updated_at: at,
     };
-    let fired = alert.announce(EventKind::Fired, at);
+    let fired = alert.announce(EventKind::Fired);
     (Standing::Firing(alert), vec![fired])
 }
 
@@ -93,7 +94,7 @@ fn judge(mut alert: Alert, applied: Applied, available: &Decimal, at: Timestamp)
     // A fall is silent: what was announced is still going on. A later rise is announced again.
     if severity > was {
         alert.acknowledged = None;
-        events.push(alert.announce(EventKind::Escalated, at));
+        events.push(alert.announce(EventKind::Escalated));
     }
     (Standing::Firing(alert), events)
 }

@@ -32,6 +32,11 @@ impl RuleBook {
         Self { enabled, ids }
     }
 
+    /// How many rules there are, enabled or not.
+    pub fn count(&self) -> usize {
+        self.ids.len()
+    }
+
     /// Whether there is such a rule, enabled or not.
     pub fn contains(&self, rule: &RuleId) -> bool {
         self.ids.contains(rule)

@@ -193,7 +193,7 @@ impl RunningMetric {
         }
         if proposed.lanes > definition.lanes {
             definition.lanes = proposed.lanes;
-            next.lanes_raised = Some((now, self.lanes_written(now)));
+            next.lanes_raised = Some((now, self.lanes_settled(now)));
         }
         next
     }

@@ -1,5 +1,7 @@
 //! Adoption of definition files: what is added, what is refused, and what an operator may do.
 
+use std::time::Duration;
+
 use super::*;
 use crate::name::DimensionName;
 
@@ -201,14 +203,16 @@ fn what_the_file_leaves_out_keeps_running_with_a_warning() {
 }
 
 #[test]
-fn a_new_lane_is_written_ten_seconds_after_it_is_named() {
+fn a_new_lane_is_written_once_its_rise_is_known_for_ten_seconds() {
     let once = adopted(&running(), &changed(&[("lanes: 2", "lanes: 4")]), 100);
     let metric = &once.metrics[&sales()];
-    let written: Vec<_> = [99, 100, 109, 110].map(|second| metric.lanes_written(at(second))).into();
-    assert_eq!((metric.lanes_read(), written), (4, vec![2, 2, 2, 4]));
+    let written = |metric: &RunningMetric| [0, 9, 10, 100].map(|seconds| metric.lanes_written(Duration::from_secs(seconds)));
+    assert_eq!((metric.lanes_read(), written(metric)), (4, [2, 2, 4, 4]));
     let twice = adopted(&once, &changed(&[("lanes: 2", "lanes: 8")]), 105);
     let metric = &twice.metrics[&sales()];
-    assert_eq!((metric.lanes_written(at(112)), metric.lanes_written(at(115))), (2, 8), "the first rise had not settled");
+    assert_eq!((metric.lanes_read(), written(metric)), (8, [2, 2, 8, 8]), "the first rise had not settled");
+    let later = adopted(&once, &changed(&[("lanes: 2", "lanes: 8")]), 200);
+    assert_eq!(written(&later.metrics[&sales()]), [4, 4, 8, 8]);
 }
 
 #[test]

@@ -9,16 +9,22 @@ use std::collections::BTreeMap;
 use aws_sdk_dynamodb::types::AttributeValue;
 use tidemark_domain::Decimal;
 
-use super::{Item, RowChange, RowWrite, Writes};
+use super::{Item, RowChange, RowWrite};
 use crate::Store;
 use crate::aggregate::measure_attribute;
 use crate::error::Error;
 use crate::key::{self, Key};
 
 impl Store {
-    /// The rows that cannot take their delta by `ADD`, by index, and what they take instead.
-    pub(super) async fn refused_rows(&self, writes: &Writes) -> Result<Vec<(usize, RowChange)>, Error> {
-        let adds = writes.rows.iter().enumerate().filter(|(_, row)| row.change == RowChange::Add);
+    /// Those of some rows of a commit that cannot take their delta by `ADD`, by index, and what they take instead.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub async fn refused_rows<'a>(
+        &self,
+        rows: impl Iterator<Item = (usize, &'a RowWrite)>,
+    ) -> Result<Vec<(usize, RowChange)>, Error> {
+        let adds = rows.filter(|(_, row)| row.change == RowChange::Add);
         let keyed: Vec<(usize, &RowWrite, Key)> =
             adds.map(|(index, row)| (index, row, key::aggregate(&row.key, row.lane))).collect();
         let keys: Vec<Key> = keyed.iter().map(|(_, _, key)| key.clone()).collect();

@@ -81,6 +81,11 @@ impl NewKey {
         IssuedKey { id, key }
     }
 
+    /// Whether it would be of no use from the start: it ends by `now`, to the second.
+    pub fn is_over(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|expires_at| expires_at.as_second() <= now.as_second())
+    }
+
     /// What both items say.
     fn describe(&self, now: Timestamp) -> Item {
         let mut item =

@@ -1,9 +1,11 @@
 //! The running definitions, as one process knows them.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tidemark_domain::Running;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
 use crate::Store;
 use crate::error::Error;
@@ -12,18 +14,25 @@ use crate::error::Error;
 #[derive(Debug, Clone)]
 pub struct RunningDefinitions {
     store: Store,
-    newest: watch::Sender<Arc<Running>>,
+    /// With when this process learnt of it.
+    newest: watch::Sender<(Arc<Running>, Instant)>,
 }
 
 impl RunningDefinitions {
     /// Begins with what runs, or is to.
     pub fn new(store: Store, running: Running) -> Self {
-        Self { store, newest: watch::Sender::new(Arc::new(running)) }
+        Self { store, newest: watch::Sender::new((Arc::new(running), Instant::now())) }
     }
 
     /// The newest document known; it does not wait.
     pub fn current(&self) -> Arc<Running> {
-        self.newest.borrow().clone()
+        self.known().0
+    }
+
+    /// The same, and for how long this process has known it.
+    pub fn known(&self) -> (Arc<Running>, Duration) {
+        let newest = self.newest.borrow();
+        (Arc::clone(&newest.0), newest.1.elapsed())
     }
 
     /// Reads the document again.
@@ -33,10 +42,10 @@ impl RunningDefinitions {
     pub async fn reload(&self) -> Result<(), Error> {
         let Some(read) = self.store.running().await? else { return Ok(()) };
         self.newest.send_if_modified(|known| {
-            let is_newer = read.version > known.version;
+            let is_newer = read.version > known.0.version;
             if is_newer {
-                tracing::info!(from = known.version, to = read.version, "running definitions changed");
-                *known = Arc::new(read);
+                tracing::info!(from = known.0.version, to = read.version, "running definitions changed");
+                *known = (Arc::new(read), Instant::now());
             }
             is_newer
         });

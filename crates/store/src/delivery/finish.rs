@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::{ATTEMPTS, Delivery, DeliveryState, LAST_AT, LAST_ELAPSED, LAST_OUTCOME, LAST_STATUS, STATE};
 use crate::Store;
 use crate::attempt::Attempt;
-use crate::due::Claimed;
+use crate::due::{Claimed, Place};
 use crate::edit::Edit;
 use crate::endpoint::EndpointEffect;
 use crate::error::Error;
@@ -16,8 +16,12 @@ use crate::transact::NotMade;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
     Delivered,
-    /// Another attempt then.
+    /// Another attempt then: soon, for until then each look at its endpoint's slot meets the endpoint.
     Again {
+        at: Timestamp,
+    },
+    /// Another attempt then; it waits apart from its endpoint's others.
+    Later {
         at: Timestamp,
     },
     Exhausted,
@@ -41,6 +45,7 @@ impl Next {
     fn edit(self, delivery: &Claimed<Delivery>) -> Result<Edit, Error> {
         let state = match self {
             Self::Again { at } => return delivery.claim.put_off(at),
+            Self::Later { at } => return Ok(Place::later(&delivery.value.id, at).set_by(delivery.claim.edit())),
             Self::Delivered => DeliveryState::Delivered,
             Self::Exhausted => DeliveryState::Exhausted,
             Self::Held => DeliveryState::Held,

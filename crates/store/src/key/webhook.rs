@@ -11,6 +11,8 @@ use crate::id::DeliveryId;
 /// Entries of the index that are no delivery: `!` sorts before every endpoint's id.
 pub(crate) const EVENT_LEAD: &str = "!event";
 pub(crate) const JOB_LEAD: &str = "!job";
+/// Deliveries that wait for their time, in a partition of what waits: `!` sorts before every stream's ARN.
+pub(crate) const LATER_LEAD: &str = "!later";
 
 pub(crate) fn event(tenant: &TenantId, event: &EventKey) -> Key {
     match event {
@@ -95,6 +97,11 @@ fn family(pk: &str) -> Option<(&str, &str)> {
 /// Where the index has what is due in a slot.
 pub(crate) fn due(slot: Slot) -> String {
     format!("DUE#{}", slot.number())
+}
+
+/// Where the index has what is not worth looking at yet. Roles that may read what is due may read `DUE#*`.
+pub(crate) fn waiting(slot: Slot) -> String {
+    format!("{}#waiting", due(slot))
 }
 
 /// A place among what is due: `<lead>#<milliseconds>#<rest>`. The rest makes it one item's own.

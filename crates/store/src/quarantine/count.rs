@@ -20,6 +20,7 @@ const SOURCES_MAX: usize = 10_000;
 
 const RECORDS: &str = "records";
 const OVERFLOWS: &str = "overflows";
+const UNCOUNTED: &str = "uncounted";
 const WITHOUT_TENANT: &str = "without_tenant";
 
 /// How much of a source was ever quarantined.
@@ -29,6 +30,9 @@ pub struct QuarantineCount {
     pub records: u64,
     /// Those among them that hold deltas which their rows refused: some rows are broken.
     pub overflows: u64,
+    /// Those among them that could be read, but not counted by what is stored for their tenant: they are missing from its numbers, and
+    /// no row tells.
+    pub uncounted: u64,
     /// Those among them whose tenant could not be read; a tenant has none of them.
     pub without_tenant: u64,
     /// When the latest of them was written to the source, to the second. Where shards lag behind others it may be the latest of one
@@ -37,9 +41,15 @@ pub struct QuarantineCount {
 }
 
 impl QuarantineCount {
+    /// Whether numbers lack something that the quarantine holds.
+    pub fn is_missed(&self) -> bool {
+        self.overflows > 0 || self.uncounted > 0
+    }
+
     pub(super) fn add(&mut self, other: &Self) {
         self.records += other.records;
         self.overflows += other.overflows;
+        self.uncounted += other.uncounted;
         self.without_tenant += other.without_tenant;
         self.last_at = self.last_at.max(other.last_at);
     }
@@ -54,10 +64,13 @@ impl QuarantineCount {
             .expression_attribute_values(":records", n(self.records))
             .expression_attribute_values(":overflows", n(self.overflows));
         let mut expression = "ADD #records :records, #overflows :overflows".to_owned();
-        if self.without_tenant > 0 {
-            expression += ", #without_tenant :without_tenant";
-            update = update.expression_attribute_names("#without_tenant", WITHOUT_TENANT);
-            update = update.expression_attribute_values(":without_tenant", n(self.without_tenant));
+        for (name, value, count) in
+            [("#uncounted", ":uncounted", self.uncounted), ("#without_tenant", ":without_tenant", self.without_tenant)]
+        {
+            if count > 0 {
+                expression += &format!(", {name} {value}");
+                update = update.expression_attribute_names(name, &name[1..]).expression_attribute_values(value, n(count));
+            }
         }
         if let Some(at) = self.last_at {
             expression += " SET #at = :at";
@@ -71,6 +84,7 @@ impl QuarantineCount {
         Ok(Self {
             records: stored.number(RECORDS)?.unwrap_or(0),
             overflows: stored.number(OVERFLOWS)?.unwrap_or(0),
+            uncounted: stored.number(UNCOUNTED)?.unwrap_or(0),
             without_tenant: stored.number(WITHOUT_TENANT)?.unwrap_or(0),
             last_at: stored.instant(AT)?,
         })

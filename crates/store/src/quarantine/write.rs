@@ -22,6 +22,8 @@ const DELTAS_BYTES_MAX: usize = 350_000;
 const DAY_SECONDS: i64 = 24 * 60 * 60;
 /// The code of a record that holds deltas which their rows refused.
 const ROW_OVERFLOW: &str = "row_overflow";
+/// The code of a record that could be read, but not counted: what is stored for its tenant could not be read.
+pub const STORED_UNREADABLE: &str = "stored_unreadable";
 
 /// A record to be quarantined.
 #[derive(Debug, Clone)]
@@ -37,7 +39,8 @@ pub struct QuarantineWrite {
 }
 
 impl QuarantineWrite {
-    /// A record whose new image could not be read. The old image is given only if it is the same tenant's.
+    /// A record whose new image could not be read, or what is stored for a tenant of its. Images are given only as far as they are the
+    /// same tenant's.
     pub fn unreadable(
         whose: Whose,
         from: &Provenance,
@@ -106,6 +109,7 @@ impl QuarantineWrite {
         QuarantineCount {
             records: 1,
             overflows: u64::from(self.code == ROW_OVERFLOW),
+            uncounted: u64::from(self.code == STORED_UNREADABLE),
             without_tenant: u64::from(matches!(self.whose, Whose::Source(_))),
             last_at: Some(self.at),
         }

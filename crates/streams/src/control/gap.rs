@@ -115,7 +115,7 @@ impl Streams {
         let gap = GapItem { shard: held.shard.clone(), position: held.position.clone(), reason, detected_at: now };
         let step = self.step_over_gap(held, &to);
         let lease = Lease { epoch: held.lease.epoch + 1, ..held.lease.clone() };
-        let stepped = HeldShard { lease, ..held.moved(to) };
+        let stepped = HeldShard { lease, whole_until: None, ..held.moved(to) };
         let step = TransactWriteItem::builder().update(step).build();
         match self.transact(step, gap, &held.stream).await {
             Ok(()) => Ok(stepped),

@@ -44,6 +44,11 @@ impl Key {
         Self { partition: WATERMARK.to_owned(), sort: stream.to_string() }
     }
 
+    /// One part of what a worker has seen of a stream.
+    pub(crate) fn seen(worker: &WorkerId, stream: &StreamId, part: usize) -> Self {
+        Self { partition: seen_partition(worker), sort: format!("{stream}#{part}") }
+    }
+
     pub(crate) fn gap(stream: &StreamId, shard: &ShardId, position: &Position) -> Self {
         Self { partition: gaps_partition(stream), sort: format!("{shard}#{position}") }
     }
@@ -55,6 +60,10 @@ impl Key {
 
 pub(crate) fn shards_partition(stream: &StreamId, spread: u32) -> String {
     format!("SHARDS#{stream}#{spread}")
+}
+
+pub(crate) fn seen_partition(worker: &WorkerId) -> String {
+    format!("SEEN#{worker}")
 }
 
 pub(crate) fn gaps_partition(stream: &StreamId) -> String {

@@ -30,7 +30,7 @@ pub(crate) struct StreamItem {
     pub(crate) started_at: Timestamp,
     /// Where the shards that were there at the start begin.
     pub(crate) start: Position,
-    /// Every shard of the first complete listing is stored: from now on a shard without a known parent is a gap.
+    /// Every shard of the first complete listing that named any is stored: from now on a shard without a known parent is a gap.
     pub(crate) boot_done: bool,
     /// No gap was recorded.
     pub(crate) exact: bool,

@@ -1,22 +1,20 @@
-//! The worker item: one process's sign of life, and what it knows about the shards it reads.
+//! The worker item: one process's sign of life.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
+use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
 
 use super::attribute::{Item, Malformed, number, number_value, parsed, text_value};
 use super::key::{self, Key};
+use super::seen::{self, Seen};
 use crate::client::Streams;
 use crate::error::Error;
-use crate::id::{ShardId, StreamId, WorkerId};
+use crate::id::{StreamId, WorkerId};
 
-/// How long a dead worker's item stays, for people to look at.
+/// How long a dead worker's item stays where no other worker lives to delete it.
 const KEPT: SignedDuration = SignedDuration::from_hours(24);
-
-/// Most shards one worker reports: a bound on its item's size (400 KB). What it does not report keeps the stream's
-/// watermark where it is.
-const SEEN_MAX: usize = 2000;
 
 const BEAT: &str = "beat";
 const STATUS: &str = "status";
@@ -48,18 +46,21 @@ impl std::str::FromStr for WorkerStatus {
     }
 }
 
-/// The watermarks of the shards a worker reads, by [`seen_key`].
-pub(crate) type Seen = BTreeMap<String, Timestamp>;
-
-/// A shard's full name. Ids of shards are unique within a stream only.
-pub(crate) fn seen_key(stream: &StreamId, shard: &ShardId) -> String {
-    format!("{stream}/{shard}")
-}
-
 fn streams_of(item: &Item) -> Result<BTreeSet<StreamId>, Malformed> {
     let stream = |value: &AttributeValue| value.as_s().ok()?.parse().ok();
     let streams = item.get(STREAMS).and_then(|value| value.as_l().ok());
     streams.and_then(|streams| streams.iter().map(stream).collect()).ok_or_else(|| Malformed::new(item, STREAMS))
+}
+
+/// `<stream>/<shard>` → watermark.
+fn seen_of(item: &Item) -> Result<Seen, Malformed> {
+    let malformed = || Malformed::new(item, SEEN);
+    let Some(value) = item.get(SEEN) else { return Ok(Seen::new()) };
+    let entry = |(name, at): (&String, &AttributeValue)| {
+        let (stream, shard) = name.rsplit_once('/')?;
+        Some(((stream.parse().ok()?, shard.parse().ok()?), seen::instant(at)?))
+    };
+    value.as_m().map_err(|_| malformed())?.iter().map(|shard| entry(shard).ok_or_else(malformed)).collect()
 }
 
 /// One worker, as stored.
@@ -73,39 +74,31 @@ pub(crate) struct WorkerItem {
     pub(crate) streams: BTreeSet<StreamId>,
     /// How often it has changed which shards there are and who holds them: others read the shards again when this moves.
     pub(crate) changes: u64,
+    /// What a worker of an older version has seen of its shards. This one tells it in [`seen`]'s items, which that one does not
+    /// know: while it publishes a watermark, shards of newer workers hold it where it is.
     pub(crate) seen: Seen,
 }
 
 impl WorkerItem {
     fn of_item(item: &Item) -> Result<Self, Malformed> {
-        let malformed = || Malformed::new(item, SEEN);
-        let seen = match item.get(SEEN) {
-            None => HashMap::new(),
-            Some(value) => value.as_m().map_err(|_| malformed())?.clone(),
-        };
-        let watermark = |(shard, value): (String, AttributeValue)| {
-            let ms = value.as_n().ok()?.parse().ok()?;
-            Some((shard, Timestamp::from_millisecond(ms).ok()?))
-        };
         Ok(Self {
             id: parsed(item, key::SORT)?,
             beat: number(item, BEAT)?,
             status: parsed(item, STATUS)?,
             streams: streams_of(item)?,
             changes: number(item, CHANGES)?,
-            seen: seen.into_iter().map(|entry| watermark(entry).ok_or_else(malformed)).collect::<Result<_, _>>()?,
+            seen: seen_of(item)?,
         })
     }
 }
 
-const EXPRESSION: &str = "SET #status = :status, #streams = :streams, #changes = :changes, #seen = :seen, \
-    #expires_at = :expires_at ADD #beat :one";
+const EXPRESSION: &str = "SET #status = :status, #streams = :streams, #changes = :changes, #expires_at = :expires_at \
+    ADD #beat :one";
 
 impl Streams {
-    /// Shows that a worker lives, with what it has to say.
+    /// Shows that a worker lives.
     pub(crate) async fn beat(&self, worker: &WorkerItem, now: Timestamp) -> Result<(), Error> {
-        let WorkerItem { id, beat: _, status, streams, changes, seen } = worker;
-        let seen = seen.iter().take(SEEN_MAX).map(|(shard, at)| (shard.clone(), number_value(at.as_millisecond()))).collect();
+        let WorkerItem { id, beat: _, status, streams, changes, seen: _ } = worker;
         let request = self
             .dynamodb
             .update_item()
@@ -113,13 +106,11 @@ impl Streams {
             .set_key(Some(Key::worker(id).into_item()))
             .update_expression(EXPRESSION)
             .expression_attribute_names("#status", STATUS)
-            .expression_attribute_names("#seen", SEEN)
             .expression_attribute_names("#streams", STREAMS)
             .expression_attribute_names("#changes", CHANGES)
             .expression_attribute_names("#expires_at", key::EXPIRES_AT)
             .expression_attribute_names("#beat", BEAT)
             .expression_attribute_values(":status", text_value(status.as_str()))
-            .expression_attribute_values(":seen", AttributeValue::M(seen))
             .expression_attribute_values(":streams", AttributeValue::L(streams.iter().map(text_value).collect()))
             .expression_attribute_values(":changes", number_value(*changes))
             .expression_attribute_values(":expires_at", number_value((now + KEPT).as_second()))
@@ -131,6 +122,22 @@ impl Streams {
     pub(crate) async fn workers(&self) -> Result<Vec<WorkerItem>, Error> {
         let items = self.query(key::WORKERS.to_owned()).await?;
         items.iter().map(|item| WorkerItem::of_item(item).map_err(Error::from)).collect()
+    }
+
+    /// Deletes the item of a worker that was found dead, unless it has beaten since. One that does so later stores it anew.
+    pub(crate) async fn forget_dead(&self, worker: &WorkerItem) -> Result<(), Error> {
+        let request = self
+            .dynamodb
+            .delete_item()
+            .table_name(&*self.control_table)
+            .set_key(Some(Key::worker(&worker.id).into_item()))
+            .condition_expression("#beat = :beat")
+            .expression_attribute_names("#beat", BEAT)
+            .expression_attribute_values(":beat", number_value(worker.beat));
+        match request.send().await {
+            Err(error) if error.code() != Some("ConditionalCheckFailedException") => Err(self.failed("DeleteItem", error)),
+            _ => Ok(()),
+        }
     }
 
     pub(crate) async fn forget_worker(&self, id: &WorkerId) -> Result<(), Error> {

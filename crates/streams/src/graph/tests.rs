@@ -24,12 +24,21 @@ fn names<'a>(shards: impl IntoIterator<Item = &'a ShardItem>) -> Vec<&'a str> {
     shards.into_iter().map(|shard| shard.shard.as_str()).collect()
 }
 
+fn born(births: &[Birth]) -> Vec<&str> {
+    names(births.iter().map(|birth| &birth.shard))
+}
+
+fn gaps(births: &[Birth]) -> Vec<(&str, Option<GapReason>)> {
+    assert!(births.iter().all(|birth| birth.shard.gap == birth.gap.is_some()), "{births:?}");
+    births.iter().map(|birth| (birth.shard.shard.as_str(), birth.gap)).collect()
+}
+
 #[test]
 fn parents_are_stored_before_their_children() {
     let births =
         graph(vec![]).missing(&listed(&[("a", Some("b")), ("b", Some("c")), ("c", None)]), &Position::At(5), false, false);
-    assert_eq!(names(&births), ["c", "b", "a"]);
-    let positions: Vec<&Position> = births.iter().map(|shard| &shard.fence.position).collect();
+    assert_eq!(born(&births), ["c", "b", "a"]);
+    let positions: Vec<&Position> = births.iter().map(|birth| &birth.shard.fence.position).collect();
     assert_eq!(
         positions,
         [&Position::At(5), &Position::At(5), &Position::At(5)],
@@ -39,27 +48,72 @@ fn parents_are_stored_before_their_children() {
 
 #[test]
 fn a_parent_that_was_trimmed_before_the_start_is_no_gap_and_later_it_is_one() {
-    let at_start = graph(vec![]).missing(&listed(&[("a", Some("gone"))]), &Position::At(5), false, false);
-    assert_eq!((at_start[0].gap, &at_start[0].parent, &at_start[0].fence.position), (false, &None, &Position::At(5)));
-    let later = graph(vec![]).missing(&listed(&[("a", Some("gone"))]), &Position::At(5), true, false);
-    assert_eq!((later[0].gap, &later[0].parent, &later[0].fence.position), (true, &None, &Position::TrimHorizon));
+    let listed = listed(&[("a", Some("gone"))]);
+    let at_start = graph(vec![]).missing(&listed, &Position::At(5), false, false);
+    assert_eq!(gaps(&at_start), [("a", None)]);
+    assert_eq!((&at_start[0].shard.parent, &at_start[0].shard.fence.position), (&None, &Position::At(5)));
+    let later = graph(vec![]).missing(&listed, &Position::At(5), true, false);
+    assert_eq!(gaps(&later), [("a", Some(GapReason::Lineage))]);
+    assert_eq!((&later[0].shard.parent, &later[0].shard.fence.position), (&None, &Position::At(5)));
 }
 
 #[test]
 fn a_parent_that_is_stored_but_no_longer_listed_still_gates() {
     let graph = graph(vec![stored("p", None, ShardState::Done)]);
     let births = graph.missing(&listed(&[("a", Some("p"))]), &Position::TrimHorizon, true, false);
-    assert_eq!((births[0].gap, &births[0].parent), (false, &Some(shard_id("p"))));
+    assert_eq!((gaps(&births), &births[0].shard.parent), (vec![("a", None)], &Some(shard_id("p"))));
 }
 
 #[test]
-fn the_first_shards_of_a_streams_successor_begin_with_a_gap() {
+fn the_first_shards_of_a_streams_successor_begin_with_a_gap_whatever_was_noted_before() {
     let listed = listed(&[("a", None), ("b", Some("gone")), ("c", Some("a"))]);
-    let births = graph(vec![]).missing(&listed, &Position::TrimHorizon, false, true);
-    let gaps: Vec<(&str, bool)> = births.iter().map(|shard| (shard.shard.as_str(), shard.gap)).collect();
-    assert_eq!(gaps, [("a", true), ("b", true), ("c", false)]);
-    let later = graph(vec![]).missing(&listed, &Position::TrimHorizon, true, true);
-    assert!(later.iter().all(|shard| shard.gap == (shard.shard == shard_id("b"))), "{later:?}");
+    let births = |stored, boot_done| graph(stored).missing(&listed, &Position::TrimHorizon, boot_done, true);
+    let replaced = Some(GapReason::Replaced);
+    assert_eq!(gaps(&births(vec![], false)), [("a", replaced), ("b", replaced), ("c", None)]);
+    let lineage = ("b", Some(GapReason::Lineage));
+    assert_eq!(gaps(&births(vec![], true)), [("a", replaced), lineage, ("c", None)], "an empty listing was taken for the first");
+    let first = || vec![stored("z", None, ShardState::Active)];
+    assert_eq!(
+        gaps(&births(first(), false)),
+        [("a", replaced), ("b", replaced), ("c", None)],
+        "the first listing is being stored"
+    );
+    assert_eq!(gaps(&births(first(), true)), [("a", None), lineage, ("c", None)]);
+}
+
+#[test]
+fn a_shard_begins_where_its_stream_does_unless_it_is_younger() {
+    let (before, since) = ("shardId-00000001799999999999-2bac9cd2", "shardId-00000001800000000000-2bac9cd2");
+    let (start, beginning) = (Position::At(1_800_000_000_000), Position::TrimHorizon);
+    let graph = graph(vec![stored("done", None, ShardState::Done)]);
+    for parent in [None, Some("done"), Some("gone"), Some("unknown-age")] {
+        let listed = listed(&[(before, parent), (since, parent), ("unknown-age", None)]);
+        for boot_done in [false, true] {
+            let births = graph.missing(&listed, &start, boot_done, false);
+            let position = |id| &births.iter().find(|birth| birth.shard.shard.as_str() == id).unwrap().shard.fence.position;
+            assert_eq!([before, since, "unknown-age"].map(position), [&start, &beginning, &start]);
+            let births = graph.missing(&listed, &beginning, boot_done, false);
+            assert!(births.iter().all(|birth| birth.shard.fence.position == beginning), "{births:?}");
+        }
+    }
+}
+
+#[test]
+fn children_are_linked_that_are_stored_or_about_to_be_and_were_not() {
+    let linked = ShardItem { children: vec![shard_id("linked")], ..stored("p", None, ShardState::Done) };
+    let graph = graph(vec![
+        linked,
+        stored("linked", Some("p"), ShardState::Active),
+        stored("lost-link", Some("p"), ShardState::Active),
+        stored("orphan", Some("expired"), ShardState::Active),
+    ]);
+    let births =
+        graph.missing(&listed(&[("born", Some("p")), ("grandchild", Some("born"))]), &Position::TrimHorizon, true, false);
+    let expected = [("born", vec!["grandchild"]), ("p", vec!["lost-link", "born"])];
+    assert_eq!(
+        graph.unlinked(&births),
+        expected.map(|(parent, children)| (shard_id(parent), children.into_iter().map(shard_id).collect())).into()
+    );
 }
 
 #[test]
@@ -145,16 +199,16 @@ proptest! {
         let births = graph(vec![]).missing(&listed, &Position::At(5), boot_done, false);
         prop_assert_eq!(births.len(), listed.len());
         for (at, birth) in births.iter().enumerate() {
-            let was = listed.iter().find(|listed| listed.shard == birth.shard).unwrap();
-            match (&was.parent, &birth.parent) {
-                (Some(_), None) => prop_assert_eq!(birth.gap, boot_done),
+            let was = listed.iter().find(|listed| listed.shard == birth.shard.shard).unwrap();
+            match (&was.parent, &birth.shard.parent) {
+                (Some(_), None) => prop_assert_eq!(birth.gap.is_some(), boot_done),
                 (was, is) => prop_assert_eq!(was, is),
             }
-            let is_cyclic = successors(birth.parent.as_ref(), |shard| {
+            let is_cyclic = successors(birth.shard.parent.as_ref(), |shard| {
                 listed.iter().find(|listed| listed.shard == **shard).and_then(|listed| listed.parent.as_ref())
             }).take(20).count() == 20;
-            if let (Some(parent), false) = (&birth.parent, is_cyclic) {
-                prop_assert!(births[..at].iter().any(|earlier| earlier.shard == *parent), "{:?}", births);
+            if let (Some(parent), false) = (&birth.shard.parent, is_cyclic) {
+                prop_assert!(births[..at].iter().any(|earlier| earlier.shard.shard == *parent), "{:?}", births);
             }
         }
     }

@@ -7,8 +7,11 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::control::attribute::text_value;
+use crate::control::shard::ShardItem;
+use crate::id::WorkerId;
+use crate::lease::Lease;
 use crate::position::SequenceNumber;
-use crate::testing::{Emulator, FakeStream, config, refusal, shard_id};
+use crate::testing::{Emulator, FakeStream, at, config, refusal, shard_id};
 
 fn record(number: u32, second: u32) -> Value {
     let change = json!({"SequenceNumber": number.to_string(), "ApproximateCreationDateTime": second, "SizeBytes": 10});
@@ -33,8 +36,16 @@ fn script(answers: Vec<(&'static str, (u16, Value))>) -> FakeStream {
 }
 
 fn reader(stream: &FakeStream, position: Position) -> ShardReader {
+    reader_until(stream, position, None)
+}
+
+/// A reader of a shard that is whole until then.
+fn reader_until(stream: &FakeStream, position: Position, whole_until: Option<Timestamp>) -> ShardReader {
     let streams = Streams { streams: stream.client(), ..Streams::new(&config("http://fake"), "control".to_owned()) };
-    ShardReader::new(streams, FakeStream::source().arn, shard_id("s"), position)
+    let stored = ShardItem::unread(shard_id("s"), None, position);
+    let lease = Lease { owner: WorkerId::new("w.1").unwrap(), epoch: 1 };
+    let held = HeldShard::new(streams.control_table.clone(), FakeStream::source().id, lease, &stored);
+    ShardReader::new(streams, FakeStream::source().arn, &HeldShard { whole_until, ..held })
 }
 
 fn after(number: u32) -> Position {
@@ -49,9 +60,9 @@ fn numbers(page: &Page) -> Vec<&str> {
 async fn the_last_page_of_a_closed_shard_still_carries_its_records() {
     let stream = script(vec![("GetRecords", page(&[record(1, 5), record(2, 5)], None))]);
     let mut reader = reader(&stream, Position::TrimHorizon);
-    let last = reader.next().await.unwrap();
+    let last = reader.next(|| at(0)).await.unwrap();
     assert_eq!((numbers(&last), last.closed, last.bytes), (vec!["1", "2"], true, 20));
-    let again = reader.next().await.unwrap();
+    let again = reader.next(|| at(0)).await.unwrap();
     assert!(again.closed && again.is_empty(), "the end stays the end, and nobody is asked: {again:?}");
 }
 
@@ -63,8 +74,8 @@ async fn an_expired_iterator_is_replaced_behind_the_last_record_read() {
         ("GetRecords", page(&[record(8, 6)], Some("b"))),
     ]);
     let mut reader = reader(&stream, after(6));
-    assert_eq!(numbers(&reader.next().await.unwrap()), ["7"]);
-    assert_eq!(numbers(&reader.next().await.unwrap()), ["8"]);
+    assert_eq!(numbers(&reader.next(|| at(0)).await.unwrap()), ["7"]);
+    assert_eq!(numbers(&reader.next(|| at(0)).await.unwrap()), ["8"]);
     let iterators = stream.calls().into_iter().filter(|(call, _)| call == "GetShardIterator");
     let from: Vec<Value> = iterators.map(|(_, body)| body["SequenceNumber"].clone()).collect();
     assert_eq!(from, ["6", "7"]);
@@ -78,8 +89,8 @@ async fn an_iterator_that_expires_before_anything_was_read_starts_over_where_it_
         ("GetRecords", page(&[record(1, 5)], Some("b"))),
     ]);
     let mut reader = reader(&stream, Position::TrimHorizon);
-    assert!(reader.next().await.unwrap().is_empty());
-    assert_eq!(numbers(&reader.next().await.unwrap()), ["1"]);
+    assert!(reader.next(|| at(0)).await.unwrap().is_empty());
+    assert_eq!(numbers(&reader.next(|| at(0)).await.unwrap()), ["1"]);
     let iterators = stream.calls().into_iter().filter(|(call, _)| call == "GetShardIterator");
     let from: Vec<Value> = iterators.map(|(_, body)| body["ShardIteratorType"].clone()).collect();
     assert_eq!(from, ["TRIM_HORIZON", "TRIM_HORIZON"]);
@@ -91,12 +102,63 @@ async fn a_beginning_that_the_first_record_passed_is_taken_anew_and_no_gap() {
     let first = ("GetRecords", page(&[record(9, 5)], Some("a")));
     let held = script(vec![("GetRecords", page(&[], Some("a"))), passed(), first.clone()]);
     let mut held = reader(&held, Position::TrimHorizon);
-    assert!(held.next().await.unwrap().is_empty());
-    assert_eq!(numbers(&held.next().await.unwrap()), ["9"]);
+    assert!(held.next(|| at(0)).await.unwrap().is_empty());
+    assert_eq!(numbers(&held.next(|| at(0)).await.unwrap()), ["9"]);
     let fresh = script(vec![passed(), passed(), first]);
-    assert_eq!(numbers(&reader(&fresh, Position::TrimHorizon).next().await.unwrap()), ["9"]);
+    assert_eq!(numbers(&reader(&fresh, Position::TrimHorizon).next(|| at(0)).await.unwrap()), ["9"]);
     let always = script(vec![passed(), passed(), passed()]);
-    assert!(matches!(reader(&always, Position::TrimHorizon).next().await, Err(ReadError::Trimmed)));
+    assert!(matches!(reader(&always, Position::TrimHorizon).next(|| at(0)).await, Err(ReadError::Trimmed)));
+}
+
+/// The shard of the next tests is whole until second 0.
+fn is_aged(read: &Result<Page, ReadError>) -> bool {
+    matches!(read, Err(ReadError::Aged))
+}
+
+#[tokio::test]
+async fn a_beginning_whose_first_page_comes_too_late_is_lost_history() {
+    for position in [Position::TrimHorizon, Position::At(at(-90).as_millisecond())] {
+        let stream =
+            script(vec![("GetRecords", page(&[record(7, 5)], Some("a"))), ("GetRecords", page(&[record(7, 5)], Some("a")))]);
+        let mut reader = reader_until(&stream, position.clone(), Some(at(0)));
+        assert!(is_aged(&reader.next(|| at(1)).await), "{position}");
+        assert!(is_aged(&reader.next(|| at(2)).await), "and stays so");
+        let in_time = script(vec![("GetRecords", page(&[record(7, 5)], Some("a"))), ("GetRecords", page(&[], Some("b")))]);
+        let mut reader = reader_until(&in_time, position, Some(at(0)));
+        assert_eq!(numbers(&reader.next(|| at(0)).await.unwrap()), ["7"]);
+        assert!(reader.next(|| at(1)).await.is_ok(), "what follows is bound to it");
+    }
+    let read_before = script(vec![("GetRecords", page(&[record(7, 5)], Some("a")))]);
+    assert!(reader_until(&read_before, after(6), Some(at(0))).next(|| at(1)).await.is_ok(), "a position tells what is missing");
+}
+
+#[tokio::test]
+async fn a_beginning_that_is_taken_anew_too_late_is_lost_history() {
+    for renewed in ["ExpiredIteratorException", "TrimmedDataAccessException"] {
+        let first = ("GetRecords", page(&[record(9, 5)], Some("a")));
+        let stream = script(vec![("GetRecords", page(&[], Some("a"))), ("GetRecords", refusal(renewed)), first]);
+        let mut reader = reader_until(&stream, Position::TrimHorizon, Some(at(0)));
+        assert!(reader.next(|| at(-1)).await.unwrap().is_empty());
+        assert!(is_aged(&reader.next(|| at(1)).await), "{renewed}");
+    }
+    // Denied for days: what counts is when the page came, not when the iterator was taken.
+    let denied = ("GetRecords", refusal("AccessDeniedException"));
+    let stream = script(vec![denied, ("GetRecords", page(&[record(9, 5)], Some("a")))]);
+    let mut reader = reader_until(&stream, Position::TrimHorizon, Some(at(0)));
+    assert!(matches!(reader.next(|| at(-1)).await, Err(ReadError::Failed(_))));
+    assert!(is_aged(&reader.next(|| at(1)).await));
+}
+
+#[tokio::test]
+async fn a_shard_that_was_seen_idle_is_whole_for_another_day() {
+    let idle = std::iter::repeat_n(("GetRecords", page(&[], Some("a"))), EMPTY_PAGES_BEHIND);
+    let renewed = [("GetRecords", refusal("ExpiredIteratorException")), ("GetRecords", page(&[record(9, 5)], Some("a")))];
+    let stream = script(idle.chain(renewed).collect());
+    let mut reader = reader_until(&stream, Position::TrimHorizon, Some(at(0)));
+    for _ in 0..EMPTY_PAGES_BEHIND {
+        assert!(reader.next(|| at(0)).await.unwrap().is_empty());
+    }
+    assert_eq!(numbers(&reader.next(|| at(0) + RETENTION).await.unwrap()), ["9"]);
 }
 
 #[tokio::test]
@@ -104,7 +166,7 @@ async fn each_refusal_is_a_decision() {
     let refused = async |call: &'static str, code: &str| {
         let stream = script(vec![(call, refusal(code)), ("GetRecords", page(&[record(7, 5)], Some("a")))]);
         let mut reader = reader(&stream, after(6));
-        (reader.next().await.unwrap_err(), reader)
+        (reader.next(|| at(0)).await.unwrap_err(), reader)
     };
     for call in ["GetShardIterator", "GetRecords"] {
         assert!(matches!(refused(call, "TrimmedDataAccessException").await.0, ReadError::Trimmed));
@@ -116,7 +178,7 @@ async fn each_refusal_is_a_decision() {
             let (error, mut reader) = refused(call, code).await;
             assert_eq!(matches!(error, ReadError::Contended { .. }), is_contended, "{error:?}");
             assert!(error.retry_after().unwrap() <= Duration::from_millis(100), "{error:?}");
-            assert_eq!(numbers(&reader.next().await.unwrap()), ["7"], "the same records are asked for again");
+            assert_eq!(numbers(&reader.next(|| at(0)).await.unwrap()), ["7"], "the same records are asked for again");
         }
     }
 }
@@ -130,16 +192,16 @@ async fn a_start_at_an_instant_skips_to_the_first_record_where_the_service_canno
         ("GetRecords", page(&[record(6, 4)], Some("c"))),
     ]);
     let mut reader = reader(&stream, Position::At(5_000));
-    let early = reader.next().await.unwrap();
+    let early = reader.next(|| at(0)).await.unwrap();
     assert_eq!((early.records.len(), early.skipped, early.is_empty()), (0, 2, false));
-    assert_eq!(numbers(&reader.next().await.unwrap()), ["4", "5"], "behind the first one nothing is skipped");
-    assert_eq!(numbers(&reader.next().await.unwrap()), ["6"]);
+    assert_eq!(numbers(&reader.next(|| at(0)).await.unwrap()), ["4", "5"], "behind the first one nothing is skipped");
+    assert_eq!(numbers(&reader.next(|| at(0)).await.unwrap()), ["6"]);
 }
 
 #[tokio::test]
 async fn a_start_at_an_instant_is_left_to_the_service_where_it_can() {
     let stream = script(vec![("GetRecords", page(&[record(1, 3)], Some("a")))]);
-    let read = reader(&stream, Position::At(5_250)).next().await.unwrap();
+    let read = reader(&stream, Position::At(5_250)).next(|| at(0)).await.unwrap();
     assert_eq!(numbers(&read), ["1"]);
     let (_, iterator) = stream.calls().remove(0);
     assert_eq!((&iterator["ShardIteratorType"], &iterator["Timestamp"]), (&json!("AT_TIMESTAMP"), &json!(5.25)));
@@ -153,13 +215,15 @@ async fn an_emulators_records_are_read_with_both_images() {
     emulator.put_order("a", 2).await;
     emulator.streams.dynamodb.delete_item().table_name("Orders").key("id", text_value("a")).send().await.unwrap();
     let listed = emulator.streams.list_page(&source.arn, None, None).await.unwrap();
-    let shard = listed.shards[0].shard.clone();
-    let mut reader = ShardReader::new(emulator.streams.clone(), source.arn, shard, Position::TrimHorizon);
-    let page = reader.next().await.unwrap();
+    let stored = ShardItem::unread(listed.shards[0].shard.clone(), None, Position::TrimHorizon);
+    let lease = Lease { owner: WorkerId::new("w.1").unwrap(), epoch: 1 };
+    let held = HeldShard::new(emulator.streams.control_table.clone(), source.id, lease, &stored);
+    let mut reader = ShardReader::new(emulator.streams.clone(), source.arn, &held);
+    let page = reader.next(|| at(0)).await.unwrap();
     let images: Vec<(bool, bool)> = page.records.iter().map(|record| (record.old.is_some(), record.new.is_some())).collect();
     assert_eq!(images, [(false, true), (true, true), (true, false)]);
     assert!(page.records.is_sorted_by_key(|record| record.sequence_number.clone()));
     assert!(!page.closed && page.bytes > 0);
-    assert!(reader.next().await.unwrap().is_empty());
+    assert!(reader.next(|| at(0)).await.unwrap().is_empty());
     assert!(reader.pause() > Duration::ZERO);
 }

@@ -8,7 +8,6 @@ use tokio::time::{Duration, Instant};
 use super::{Source, Worker, key};
 use crate::assignment::{ShardKey, assign};
 use crate::client::Streams;
-use crate::control::GapReason;
 use crate::control::shard::ShardItem;
 use crate::error::Error;
 use crate::graph::Gate;
@@ -33,7 +32,7 @@ struct Plan {
 
 impl Worker {
     /// Acquires the shards that are this worker's and may be acquired.
-    pub(super) async fn claim(&mut self, now: Timestamp, mono: Instant) -> Result<(), Error> {
+    pub(super) async fn claim(&mut self, mono: Instant) -> Result<(), Error> {
         let Plan { mut claims, surplus, awaited } = self.plan(mono);
         self.surplus = surplus;
         claims.extend(self.overdue(awaited, mono));
@@ -44,7 +43,7 @@ impl Worker {
             let me = self.membership.id.clone();
             let Some(source) = self.sources.iter_mut().find(|source| *source.graph.stream() == stream) else { continue };
             let Some(item) = source.graph.shard(&shard).cloned() else { continue };
-            match source.claim(&self.streams, &item, &me, now).await {
+            match source.claim(&self.streams, &item, &me).await {
                 Ok(Some(held)) => {
                     self.held.insert(key(&held), None);
                     self.acquired.push(held);
@@ -115,13 +114,7 @@ impl Worker {
 }
 
 impl Source {
-    async fn claim(
-        &mut self,
-        streams: &Streams,
-        shard: &ShardItem,
-        me: &WorkerId,
-        now: Timestamp,
-    ) -> Result<Option<HeldShard>, Error> {
+    async fn claim(&mut self, streams: &Streams, shard: &ShardItem, me: &WorkerId) -> Result<Option<HeldShard>, Error> {
         let stream = self.graph.stream().clone();
         match self.graph.gate(shard) {
             Gate::Open => {}
@@ -131,14 +124,14 @@ impl Source {
         let Some(held) = streams.acquire(&stream, shard, me).await? else { return Ok(None) };
         self.note_lease(&held);
         tracing::info!(%stream, shard = %held.shard, epoch = held.lease.epoch, position = %held.position, "shard acquired");
-        if shard.gap || !is_aged(&held.position, &held.shard, self.started_at, now) {
-            return Ok(Some(held));
-        }
-        tracing::error!(%stream, shard = %held.shard, "a shard is read too late to be whole: a gap is recorded");
-        let held = streams.record_gap(&held, GapReason::Aged, now).await?;
-        self.gaps.push(GapReason::Aged);
-        self.note_lease(&held);
-        Ok(Some(held))
+        // One gap says for good that something of the shard is missing.
+        let whole_until = if shard.gap { None } else { whole_until(&held.position, &held.shard, self.promised_since()) };
+        Ok(Some(HeldShard { whole_until, ..held }))
+    }
+
+    /// Since when every change is to be counted: its whole history, or what was there at the first start.
+    fn promised_since(&self) -> Timestamp {
+        if self.has_history { Timestamp::MIN } else { self.started_at }
     }
 
     fn note_lease(&mut self, held: &HeldShard) {
@@ -149,16 +142,16 @@ impl Source {
     }
 }
 
-/// Whether a shard that was never read may have lost records already that had to be read: those since the stream was first
-/// read. Only an AWS id tells a shard's age.
-fn is_aged(position: &Position, shard: &ShardId, started_at: Timestamp, now: Timestamp) -> bool {
+/// Until when a shard that was never read has certainly lost no record that had to be: those since the promise begins. None: it
+/// was read, or its age is not known, for only an AWS id tells it.
+fn whole_until(position: &Position, shard: &ShardId, promised_since: Timestamp) -> Option<Timestamp> {
     let not_before = match position {
         Position::TrimHorizon => Timestamp::MIN,
         Position::At(ms) => Timestamp::from_millisecond(*ms).unwrap_or(Timestamp::MIN),
-        Position::After(_) | Position::ShardEnd => return false,
+        Position::After(_) | Position::ShardEnd => return None,
     };
-    let created_at = shard.created_ms().and_then(|ms| Timestamp::from_millisecond(ms).ok());
-    created_at.is_some_and(|created_at| now.duration_since(created_at.max(started_at).max(not_before)) > RETENTION)
+    let created_at = Timestamp::from_millisecond(shard.created_ms()?).ok()?;
+    created_at.max(promised_since).max(not_before).checked_add(RETENTION).ok()
 }
 
 #[cfg(test)]
@@ -168,18 +161,21 @@ mod tests {
     use super::*;
     use crate::testing::{at, shard_id};
 
+    fn shard(at: Timestamp) -> ShardId {
+        shard_id(&format!("shardId-{:020}-2bac9cd2", at.as_millisecond()))
+    }
+
     #[test]
-    fn a_shard_is_aged_when_records_since_the_first_start_may_be_gone() {
-        let hours = |hours| SignedDuration::from_hours(hours);
-        let shard = |at: Timestamp| shard_id(&format!("shardId-{:020}-2bac9cd2", at.as_millisecond()));
-        let aged = |position: Position, created_at, now| is_aged(&position, &shard(created_at), at(0), now);
-        let later = at(0) + hours(100);
-        assert!(aged(Position::TrimHorizon, later, later + hours(24)));
-        assert!(!aged(Position::TrimHorizon, later, later + hours(23)));
-        assert!(!aged(Position::TrimHorizon, at(0) - hours(20), at(0) + hours(5)), "what was before the first start is history");
-        assert!(aged(Position::TrimHorizon, at(0) - hours(20), at(0) + hours(24)));
-        assert!(!aged(Position::At((later - hours(1)).as_millisecond()), at(0), later));
-        assert!(!aged(Position::ShardEnd, at(0), later));
-        assert!(!is_aged(&Position::TrimHorizon, &shard_id("s"), at(0), later), "an emulator's id tells no age");
+    fn a_shard_is_whole_for_as_long_as_none_of_what_was_promised_can_be_trimmed() {
+        let hours = SignedDuration::from_hours;
+        let (start, before, later) = (at(0), at(0) - hours(20), at(0) + hours(100));
+        let until = |position, created_at, since| whole_until(&position, &shard(created_at), since);
+        assert_eq!(until(Position::TrimHorizon, later, start), Some(later + RETENTION));
+        assert_eq!(until(Position::TrimHorizon, before, start), Some(start + RETENTION), "what was before the start is history");
+        assert_eq!(until(Position::TrimHorizon, before, Timestamp::MIN), Some(before + RETENTION), "which was promised, too");
+        let instant = later - hours(1);
+        assert_eq!(until(Position::At(instant.as_millisecond()), start, start), Some(instant + RETENTION));
+        assert_eq!(until(Position::ShardEnd, start, start), None);
+        assert_eq!(whole_until(&Position::TrimHorizon, &shard_id("s"), start), None, "an emulator's id tells no age");
     }
 }

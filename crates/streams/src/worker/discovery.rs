@@ -4,14 +4,14 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::absence::Absences;
+use super::findings::Findings;
 use super::membership::Membership;
 use super::{Source, Worker};
 use crate::client::Streams;
-use crate::control::GapReason;
 use crate::error::Error;
 use crate::id::ShardId;
 use crate::listing::{ListedShard, ListingPage};
@@ -26,31 +26,50 @@ const MISSED_INTERVALS: u32 = 3;
 const PAGE_INTERVAL: Duration = Duration::from_millis(500);
 /// A worker that joins others leaves the first listing of a stream to one of them for this long.
 const JOINING: Duration = Duration::from_secs(1);
-/// A listing that failed is made again after this long.
+/// A page that was refused is asked for again after this long, and so is a first listing that named no shard.
 const RETRY_INTERVAL: Duration = Duration::from_secs(2);
-
-/// Finished shards' items stay this long after nothing needs them: a listing can name a finished shard again, and one that
-/// was stored anew would be counted twice.
-const KEPT: SignedDuration = SignedDuration::from_hours(72);
-/// Most notes one listing writes.
-const NOTES_MAX: usize = 100;
+/// A listing that has not gone on for this long starts over: what it has read is too old by then.
+const PATIENCE: Duration = Duration::from_secs(300);
 
 /// A listing under way, or waiting for its time.
 #[derive(Debug)]
 pub(super) struct Listing {
+    stage: Stage,
     /// None before this worker has seen who else there is.
     page_due: Option<Instant>,
-    after: Option<ShardId>,
+    /// The shards of the pages read so far.
     shards: Vec<ListedShard>,
+    /// It was known when the first page was asked for that the stream was replaced.
+    is_last: bool,
+    went_on_at: Instant,
     absences: Absences,
     /// When the stream was last listed completely by anyone, as stored; and when this worker saw that.
     listed_at: Option<Timestamp>,
     seen_at: Instant,
 }
 
+/// How far a listing is.
+#[derive(Debug)]
+enum Stage {
+    /// The next page starts behind this shard, the first at none.
+    Reading(Option<ShardId>),
+    /// Every page was read.
+    Read,
+    Storing(Findings),
+}
+
 impl Listing {
     pub(super) fn new(listed_at: Option<Timestamp>, mono: Instant) -> Self {
-        Self { page_due: None, after: None, shards: Vec::new(), absences: Absences::default(), listed_at, seen_at: mono }
+        Self {
+            stage: Stage::Reading(None),
+            page_due: None,
+            shards: Vec::new(),
+            is_last: false,
+            went_on_at: mono,
+            absences: Absences::default(),
+            listed_at,
+            seen_at: mono,
+        }
     }
 
     /// Takes in when the stream was last listed, as stored.
@@ -58,6 +77,11 @@ impl Listing {
         if self.listed_at != listed_at {
             (self.listed_at, self.seen_at) = (listed_at, mono);
         }
+    }
+
+    /// Whether every shard of a first listing is stored, as far as this worker has seen.
+    pub(super) fn was_made(&self) -> bool {
+        self.listed_at.is_some()
     }
 
     /// Sets the time of the first page, once it is known whether others are there.
@@ -70,52 +94,67 @@ impl Listing {
         self.page_due.get_or_insert(mono + wait);
     }
 
-    fn is_due(&self, rank: usize, mono: Instant) -> bool {
+    /// Whether the reader of this rank lists: the first one, or one that misses the listings of those before it.
+    fn is_turn_of(&self, rank: usize, mono: Instant) -> bool {
         let intervals = MISSED_INTERVALS.saturating_add(u32::try_from(rank).unwrap_or(u32::MAX)).saturating_sub(1);
-        let is_missed = || mono.saturating_duration_since(self.seen_at) >= INTERVAL_MAX.saturating_mul(intervals);
-        self.page_due.is_some_and(|due| mono >= due) && (rank == 0 || is_missed())
+        rank == 0 || mono.saturating_duration_since(self.seen_at) >= INTERVAL_MAX.saturating_mul(intervals)
     }
 
-    /// The complete listing, when this page was its last.
-    fn add(&mut self, page: Vec<ListedShard>, next: Option<ShardId>, mono: Instant) -> Option<Vec<ListedShard>> {
-        self.shards.extend(page);
-        self.page_due = Some(mono + if next.is_some() { PAGE_INTERVAL } else { INTERVAL });
-        self.after = next;
-        self.after.is_none().then(|| std::mem::take(&mut self.shards))
+    fn is_due(&self, rank: usize, mono: Instant) -> bool {
+        self.page_due.is_some_and(|due| mono >= due) && self.is_turn_of(rank, mono)
     }
 
-    /// A half-read listing is worth nothing: shards may have come and gone meanwhile.
+    fn add(&mut self, page: ListingPage, mono: Instant) {
+        self.shards.extend(page.shards);
+        self.stage = match page.next {
+            None => Stage::Read,
+            next => Stage::Reading(next),
+        };
+        self.page_due = Some(mono + PAGE_INTERVAL);
+    }
+
+    /// The next listing will be another one.
     fn restart(&mut self) {
-        self.after = None;
+        self.stage = Stage::Reading(None);
         self.shards.clear();
+    }
+
+    /// What comes next was refused. Pages already read are not read again for that: of some hundred, one is refused now and
+    /// then.
+    fn put_off(&mut self, error: &Error, mono: Instant) {
+        if !error.is_retryable() || mono.saturating_duration_since(self.went_on_at) >= PATIENCE {
+            self.restart();
+        }
+        self.page_due = Some(mono + RETRY_INTERVAL);
     }
 }
 
 impl Worker {
-    /// Reads a page of each listing that is due, and stores what a complete one says.
+    /// Goes on with each listing that is due: reads a page, or stores some of what a complete one says.
     pub(super) async fn discover(&mut self, now: Timestamp, mono: Instant) -> Result<(), Error> {
         let mut outcome = Ok(());
         let replaced: BTreeSet<_> = self.sources.iter().filter_map(|source| source.follows.clone()).collect();
         for source in &mut self.sources {
-            let readers = self.membership.readers(source.graph.stream(), mono);
-            source.listing.join(readers.len() <= 1, mono);
+            let stream = source.graph.stream();
+            source.listing.join(self.membership.readers(stream, mono).len() <= 1, mono);
+            if !source.listing.is_turn_of(self.membership.rank(stream, mono), mono) {
+                // Another lists by now, and half a listing is worth nothing when that one stops.
+                source.listing.restart();
+            }
             if !source.is_page_due(&self.membership, mono) {
-                // Another lists by now.
-                if self.membership.rank(source.graph.stream(), mono) > 0 {
-                    source.listing.restart();
-                }
                 continue;
             }
             let is_replaced = replaced.contains(source.graph.stream());
             match source.list(&self.streams, is_replaced, now, mono).await {
-                Ok(true) => {
-                    self.looks.force();
-                    self.membership.changed();
+                Ok(has_changed) => {
+                    source.listing.went_on_at = mono;
+                    if has_changed {
+                        self.looks.force();
+                        self.membership.changed();
+                    }
                 }
-                Ok(false) => {}
                 Err(error) => {
-                    source.listing.restart();
-                    source.listing.page_due = Some(mono + RETRY_INTERVAL);
+                    source.listing.put_off(&error, mono);
                     outcome = outcome.and(Err(error));
                 }
             }
@@ -130,54 +169,55 @@ impl Source {
         self.listing.is_due(membership.rank(self.graph.stream(), mono), mono)
     }
 
-    /// Reads one page. Says whether stored shards were changed by it.
+    /// Reads one page, and stores some of what the last one completes. Says whether a listing is stored by that, and has
+    /// changed what is stored of shards.
     async fn list(&mut self, streams: &Streams, is_replaced: bool, now: Timestamp, mono: Instant) -> Result<bool, Error> {
-        let page = match streams.list_page(&self.arn, None, self.listing.after.as_ref()).await {
-            // A stream that was replaced is forgotten after a day; then it has no shards any more.
-            Err(Error::StreamGone { .. }) if is_replaced => ListingPage { shards: Vec::new(), next: None },
-            page => page?,
-        };
-        let Some(listed) = self.listing.add(page.shards, page.next, mono) else { return Ok(false) };
-        let has_changed = self.store(streams, &listed, now, mono).await?;
-        streams.mark_listed(self.graph.stream(), is_replaced, now).await?;
+        if let Stage::Reading(after) = &self.listing.stage {
+            let is_first = after.is_none();
+            let page = match streams.list_page(&self.arn, None, after.as_ref()).await {
+                // A stream that was replaced is forgotten after a day; then it has no shards any more.
+                Err(Error::StreamGone { .. }) if is_replaced => ListingPage { shards: Vec::new(), next: None },
+                page => page?,
+            };
+            if is_first {
+                self.listing.is_last = is_replaced;
+            }
+            self.listing.add(page, mono);
+        }
+        if let Stage::Read = self.listing.stage {
+            self.listing.stage = self.compare(streams, mono).await?;
+        }
+        let Stage::Storing(findings) = &mut self.listing.stage else { return Ok(false) };
+        self.listing.page_due = Some(mono);
+        if !findings.write(streams, self.graph.stream(), &mut self.gaps, now).await? {
+            return Ok(false);
+        }
+        let (has_changed, is_last) = (findings.are_some, self.listing.is_last);
+        streams.mark_listed(self.graph.stream(), is_last, now).await?;
         self.listing.observe(Some(now), mono);
-        let is_closing = is_replaced && !self.is_closed;
-        self.is_closed |= is_replaced;
+        self.listing.restart();
+        self.listing.page_due = Some(mono + INTERVAL);
+        let is_closing = is_last && !self.is_closed;
+        self.is_closed |= is_last;
         Ok(has_changed || is_closing)
     }
 
-    /// Stores the shards of a complete listing that are not stored yet, and notes which of the stored ones it lacks.
-    async fn store(&mut self, streams: &Streams, listed: &[ListedShard], now: Timestamp, mono: Instant) -> Result<bool, Error> {
+    /// Compares a complete listing with what is stored: what is missing there, and which of the stored shards it lacks.
+    async fn compare(&mut self, streams: &Streams, mono: Instant) -> Result<Stage, Error> {
         let stream = self.graph.stream().clone();
-        let stored = streams.stored_stream(&stream).await?;
-        let boot_done = stored.is_some_and(|stored| stored.boot_done);
+        let boot_done = streams.stored_stream(&stream).await?.is_some_and(|stored| stored.boot_done);
         self.graph.replace(streams.shards(&stream).await?);
-        let missing = self.graph.missing(listed, &self.start, boot_done, self.follows.is_some());
-        let mut has_changed = !missing.is_empty();
-        for shard in missing {
-            tracing::info!(%stream, shard = %shard.shard, parent = shard.parent.as_ref().map(ShardId::as_str), "shard found");
-            if shard.gap {
-                let reason = if boot_done { GapReason::Lineage } else { GapReason::Replaced };
-                tracing::error!(%stream, shard = %shard.shard, reason = reason.as_str(), "history before it is lost: a gap is recorded");
-                if streams.create_with_gap(&stream, shard, reason, now).await? {
-                    self.gaps.push(reason);
-                }
-            } else {
-                let (child, parent) = (shard.shard.clone(), shard.parent.clone());
-                streams.put_new(shard.into_item(&stream)).await?;
-                if let Some(parent) = parent {
-                    streams.link(&stream, &parent, &[child]).await?;
-                }
-            }
+        let listed = std::mem::take(&mut self.listing.shards);
+        if listed.is_empty() && !boot_done && !self.listing.is_last {
+            // Every stream has a shard. One that is only being switched on lists none, and has yet to be listed.
+            self.listing.page_due = Some(mono + RETRY_INTERVAL);
+            return Ok(Stage::Reading(None));
         }
+        let births = self.graph.missing(&listed, &self.start, boot_done, self.follows.is_some());
         let listed = listed.iter().map(|listed| &listed.shard).collect();
         self.listing.absences.update(self.graph.ids(), &listed, mono);
         let notes = self.graph.notes(&listed, |shard| self.listing.absences.is_gone(shard, mono));
-        has_changed |= !notes.is_empty();
-        for (shard, note) in notes.into_iter().take(NOTES_MAX) {
-            streams.note(&stream, &shard, note, (now + KEPT).as_second()).await?;
-        }
-        Ok(has_changed)
+        Ok(Stage::Storing(Findings::new(&self.graph, births, notes)))
     }
 }
 

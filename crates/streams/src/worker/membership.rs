@@ -7,9 +7,9 @@ use std::time::Duration;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
-use super::Worker;
 use crate::client::Streams;
-use crate::control::worker::{Seen, WorkerItem, WorkerStatus, seen_key};
+use crate::control::seen::Seen;
+use crate::control::worker::{WorkerItem, WorkerStatus};
 use crate::error::Error;
 use crate::id::{StreamId, WorkerId};
 
@@ -17,6 +17,10 @@ use crate::id::{StreamId, WorkerId};
 const BEATS_PER_TTL: u32 = 5;
 /// What changed is told this soon, not only with the next beat.
 const TELL: Duration = Duration::from_secs(1);
+/// What failed is tried again after this long at most.
+const RETRY_MAX: Duration = Duration::from_secs(5);
+/// Most dead workers that are forgotten in one look.
+const FORGOTTEN_MAX: usize = 10;
 /// Shard tasks that show nothing for this long are stuck: a page or a commit takes seconds at worst.
 const STALLED: Duration = Duration::from_secs(60);
 
@@ -69,16 +73,16 @@ impl Membership {
         mono >= self.beat_due
     }
 
-    /// Beats, saying which streams this worker reads and how far its shards are included.
+    /// Beats, saying which streams this worker reads.
     pub(super) async fn beat(
         &mut self,
         streams: &Streams,
-        (read, seen): (BTreeSet<StreamId>, Seen),
+        read: BTreeSet<StreamId>,
         now: Timestamp,
         mono: Instant,
     ) -> Result<(), Error> {
         let (id, status, changes) = (self.id.clone(), self.status, self.changes);
-        streams.beat(&WorkerItem { id, beat: 0, status, streams: read, changes, seen }, now).await?;
+        streams.beat(&WorkerItem { id, beat: 0, status, streams: read, changes, seen: Seen::new() }, now).await?;
         self.last_beat = mono;
         self.beat_due = mono + self.interval();
         Ok(())
@@ -162,23 +166,29 @@ impl Membership {
         items.iter().filter(|item| item.id != self.id).map(|item| (item.id.clone(), item.changes)).collect()
     }
 
-    /// What the live others have seen of a shard.
-    pub(super) fn seen_by_others(&self, shard: &str, mono: Instant) -> Option<Timestamp> {
-        let live = self.peers.iter().filter(|(id, peer)| **id != self.id && !self.is_silent(peer, mono));
-        live.filter_map(|(_, peer)| peer.item.seen.get(shard).copied()).max()
+    /// The live others, those that drain too.
+    pub(super) fn others(&self, mono: Instant) -> impl Iterator<Item = &WorkerItem> {
+        let live = self.peers.iter().filter(move |(id, peer)| **id != self.id && !self.is_silent(peer, mono));
+        live.map(|(_, peer)| &peer.item)
+    }
+
+    /// The dead others, if it is for this worker to forget them: one of the live ones does. Nothing is theirs any more, and whoever starts
+    /// next would wait for each of them once more, as it cannot know for how long they have been silent.
+    pub(super) fn to_forget(&self, mono: Instant) -> Vec<WorkerItem> {
+        let is_first = self.takers(mono).first() == Some(&self.id);
+        let dead = self.peers.iter().filter(|(id, peer)| is_first && **id != self.id && self.is_silent(peer, mono));
+        dead.map(|(_, peer)| peer.item.clone()).take(FORGOTTEN_MAX).collect()
+    }
+
+    /// How long what failed may be left alone: not so long that others take this worker's shards for a passing hiccup, unless they
+    /// may have done so already.
+    pub(super) fn patience(&self, mono: Instant) -> Duration {
+        let is_late = mono.saturating_duration_since(self.last_beat) >= self.lease_ttl;
+        if is_late { RETRY_MAX } else { RETRY_MAX.min(self.interval() / 2) }
     }
 
     fn is_silent(&self, peer: &Peer, mono: Instant) -> bool {
         mono.saturating_duration_since(peer.changed_at) >= self.lease_ttl
-    }
-}
-
-impl Worker {
-    /// What this worker says of itself: the streams it reads, and what it has seen of the shards it holds.
-    pub(super) fn report_of_self(&self) -> (BTreeSet<StreamId>, Seen) {
-        let streams = self.sources.iter().map(|source| source.graph.stream().clone()).collect();
-        let known = self.held.iter().filter_map(|(shard, watermark)| Some((shard, (*watermark)?)));
-        (streams, known.map(|((stream, shard), watermark)| (seen_key(stream, shard), watermark)).collect())
     }
 }
 

@@ -9,7 +9,6 @@ use tokio::time::Instant;
 
 use super::{Source, Worker};
 use crate::control::GapReason;
-use crate::control::worker::seen_key;
 use crate::error::Error;
 use crate::id::{ShardId, StreamId, WorkerId};
 use crate::status::ShardCounts;
@@ -59,7 +58,8 @@ impl Worker {
     pub(super) async fn publish(&mut self, now: Timestamp, mono: Instant) -> Result<(), Error> {
         for source in &mut self.sources {
             let publication = &mut source.publication;
-            if mono < publication.due {
+            // What holds shards that are not stored yet is not known to be included.
+            if mono < publication.due || !source.listing.was_made() {
                 continue;
             }
             let stream = source.graph.stream();
@@ -72,22 +72,23 @@ impl Worker {
             let of_shard = |shard: &ShardId| {
                 let own = self.held.get(&(stream.clone(), shard.clone())).copied().flatten();
                 let ended = publication.ended.get(shard).copied().flatten();
-                let seen = own.or(ended).or_else(|| self.membership.seen_by_others(&seen_key(stream, shard), mono))?;
+                let seen = own.or(ended).or_else(|| self.seen.by_others(stream, shard))?;
                 // A shard whose children are there gets no more records, however idle it looks: theirs are yet to be read.
                 Some(source.graph.children_born(shard).map_or(seen, |born| seen.min(born)))
             };
             let watermark = watermark::of_stream(bounding.into_iter().map(of_shard), publication.watermark);
             if let Some(watermark) = watermark.filter(|watermark| Some(*watermark) > publication.watermark) {
+                // Before the write: one that fails is not made again with every tick.
+                publication.due = mono + INTERVAL;
                 self.streams.publish_watermark(stream, watermark, now).await?;
                 publication.watermark = Some(watermark);
-                publication.due = mono + INTERVAL;
             }
         }
         Ok(())
     }
 
     /// Whether this worker lists a stream and speaks for it.
-    fn is_first(&self, stream: &StreamId, mono: Instant) -> bool {
+    pub(super) fn is_first(&self, stream: &StreamId, mono: Instant) -> bool {
         !self.membership.is_draining() && self.membership.rank(stream, mono) == 0
     }
 }

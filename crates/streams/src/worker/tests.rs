@@ -2,6 +2,8 @@
 
 mod fleet;
 mod gaps;
+mod listings;
+mod refusals;
 
 use std::sync::{Arc, Mutex};
 
@@ -359,9 +361,8 @@ async fn an_orders_watermark_follows_its_reader() {
     let mut worker = worker(&emulator.streams, &source, mono).await;
     let held = acquire_one(&mut worker, mono).await;
     emulator.put_order("a", 1).await;
-    let mut reader =
-        crate::ShardReader::new(emulator.streams.clone(), source.arn.clone(), held.shard.clone(), held.position.clone());
-    let page = reader.next().await.unwrap();
+    let mut reader = crate::ShardReader::new(emulator.streams.clone(), source.arn.clone(), &held);
+    let page = reader.next(|| at(0)).await.unwrap();
     let last = page.records.last().unwrap();
     let step = held.advance(&Position::After(last.sequence_number.clone()), 1);
     assert_eq!(emulator.streams.advance(&step).await.unwrap(), Verdict::Committed);

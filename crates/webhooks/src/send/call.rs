@@ -80,7 +80,7 @@ impl Sender {
             Host::Address(_) => builder,
         };
         pinned.build().map_err(|error| {
-            tracing::error!(error = &error as &dyn std::error::Error, "no client for webhooks");
+            tracing::error!(?error, "no client for webhooks");
             Outcome::Local
         })
     }

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use jiff::{SignedDuration, Timestamp};
 use tidemark_domain::{EventId, TenantId};
 use tidemark_runtime::clock;
+use tidemark_runtime::process::chain;
 use tidemark_runtime::telemetry::trace;
 use tidemark_store::{
     ATTEMPTS_MAX, Attempt, Claimed, Delivery, Due, Endpoint, EndpointEffect, Event, EventKey, Finish, Next, Trigger,
@@ -37,6 +38,9 @@ const OURS_SHARE: u32 = 4;
 const OURS_MIN: Duration = Duration::from_secs(5);
 const OURS_MAX: Duration = Duration::from_secs(30 * 60);
 
+/// What is tried again within so long stays in its endpoint's queue, as what is claimed does; it would hardly have left it.
+const SOON: Duration = Duration::from_secs(30);
+
 /// Why a delivery cannot even be tried. Each is ours to mend: a setting, or what is stored.
 #[derive(Debug, thiserror::Error)]
 enum Unsendable {
@@ -55,7 +59,7 @@ pub(super) struct OurSide {
 impl Dispatch {
     /// Claims a due delivery, makes one attempt, and notes what came of it.
     pub(super) async fn deliver(&self, due: &Due, permit: &Permit) -> Result<(), Error> {
-        let Some(mut delivery) = self.store.claim_delivery(due, self.claim_end()).await? else { return Ok(()) };
+        let Some(delivery) = self.store.claim_delivery(due, self.claim_end()).await? else { return Ok(()) };
         let endpoint = match self.endpoints.get(&delivery.tenant, &delivery.value.id.endpoint).await? {
             Some(endpoint) if endpoint.is_enabled() => endpoint,
             Some(_) => return self.settle_untried(&delivery, Next::Held).await,
@@ -72,8 +76,8 @@ impl Dispatch {
             Ok(request) => request,
             Err(error) => {
                 let (tenant, endpoint) = (delivery.tenant.id(), &endpoint.id);
-                tracing::error!(%tenant, %endpoint, error = &error as &dyn std::error::Error, "a delivery cannot be made");
-                return self.put_off_ours(&mut delivery).await;
+                tracing::error!(%tenant, %endpoint, error = %chain(&error), "a delivery cannot be made");
+                return self.put_off_ours(&delivery).await;
             }
         };
         let span = span(&request, &event_id, traceparent.as_deref());
@@ -89,7 +93,7 @@ impl Dispatch {
         }
         self.our_side.saw(&sent);
         if sent.outcome.is_ours() {
-            return self.put_off_ours(&mut delivery).await;
+            return self.put_off_ours(&delivery).await;
         }
         self.note(&delivery, &sent, begun).await
     }
@@ -130,12 +134,18 @@ impl Dispatch {
         let made = delivery.attempts.saturating_sub(delivery.round_began) + 1;
         let wait = schedule::wait(made + 1, fastrand::f64(), sent.retry_after);
         match wait.filter(|_| delivery.attempts + 1 < ATTEMPTS_MAX) {
-            Some(wait) => Next::Again { at: clock::now() + self.pace.scaled(wait) },
+            Some(wait) => self.again_after(wait),
             None => Next::Exhausted,
         }
     }
 
-    /// Ends a delivery that nothing was sent for.
+    fn again_after(&self, wait: Duration) -> Next {
+        let wait = self.pace.scaled(wait);
+        let at = clock::now() + wait;
+        if wait <= self.pace.scaled(SOON).max(self.pace.waiting_look()) { Next::Again { at } } else { Next::Later { at } }
+    }
+
+    /// Ends a delivery that nothing was sent for, or puts it off.
     async fn settle_untried(&self, delivery: &Claimed<Delivery>, next: Next) -> Result<(), Error> {
         if self.store.settle_delivery(delivery, next).await? {
             self.instruments.settled(next);
@@ -144,13 +154,11 @@ impl Dispatch {
     }
 
     /// Tries a delivery later, uncounted: its endpoint had no part in it.
-    async fn put_off_ours(&self, delivery: &mut Claimed<Delivery>) -> Result<(), Error> {
-        let now = clock::now();
-        let age = now.duration_since(delivery.value.created_at).unsigned_abs();
+    async fn put_off_ours(&self, delivery: &Claimed<Delivery>) -> Result<(), Error> {
+        let age = clock::now().duration_since(delivery.value.created_at).unsigned_abs();
         let wait = (age / OURS_SHARE).clamp(OURS_MIN, OURS_MAX).mul_f64(0.8 + 0.4 * fastrand::f64());
         self.instruments.put_off();
-        self.store.put_off(delivery, now + self.pace.scaled(wait)).await?;
-        Ok(())
+        self.settle_untried(delivery, self.again_after(wait)).await
     }
 }
 

@@ -9,33 +9,22 @@
 
 mod plan;
 
-use std::time::Duration;
-
 use tidemark_runtime::clock;
-use tidemark_store::{AlertRecord, Due, Event, EventKey, EventState, Hold, Slot, Tenant};
-use tidemark_streams::StreamArn;
+use tidemark_store::{AlertRecord, Due, Event, EventKey, EventState, Slot, Tenant};
 
 use self::plan::Occasion;
 use super::instruments::EventFate;
 use super::{Dispatch, Error};
 
-/// A held event is looked at again after this share of the time it was held, so that a long catch-up costs few looks…
-const HOLD_SHARE: u32 = 4;
-/// …and within these bounds.
-const HOLD_LOOK_MIN: Duration = Duration::from_secs(1);
-const HOLD_LOOK_MAX: Duration = Duration::from_secs(30);
-
 impl Dispatch {
     /// Claims a due event and settles it: fans it out, skips it, or leaves it held.
     pub(super) async fn announce(&self, due: &Due) -> Result<(), Error> {
-        let Some(mut event) = self.store.claim_event(due, self.claim_end()).await? else { return Ok(()) };
+        let Some(event) = self.store.claim_event(due, self.claim_end()).await? else { return Ok(()) };
         if let EventState::Held(hold) = &event.value.state
-            && !self.is_released(hold).await?
+            && hold.since >= self.holds.end(&hold.stream).await?
         {
-            self.instruments.event(EventFate::Held);
-            let held_for = clock::now().duration_since(hold.since).unsigned_abs();
-            let look = (held_for / HOLD_SHARE).clamp(HOLD_LOOK_MIN, HOLD_LOOK_MAX);
-            self.store.put_off(&mut event, clock::now() + self.pace.scaled(look)).await?;
+            // It was due: an older binary has what is held among the others.
+            self.store.hold_event(&event, hold).await?;
             return Ok(());
         }
         if let EventKey::Alert { alert, sequence } = &event.value.key {
@@ -73,17 +62,5 @@ impl Dispatch {
             self.instruments.event(EventFate::Skipped);
         }
         Ok(())
-    }
-
-    /// Whether everything is known that was in the stream when the event was held. A stream that does not get there within the age
-    /// at which events are held does not hold them any longer.
-    async fn is_released(&self, hold: &Hold) -> Result<bool, Error> {
-        if clock::now().duration_since(hold.since) >= self.alert_max_age {
-            return Ok(true);
-        }
-        // An ARN that means nothing to this binary holds nothing.
-        let Ok(stream) = StreamArn::new(&hold.stream) else { return Ok(true) };
-        let known = self.streams.watermark(&stream.id()).await?;
-        Ok(known.and_then(|known| known.watermark).is_some_and(|watermark| watermark > hold.since))
     }
 }

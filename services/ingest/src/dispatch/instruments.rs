@@ -35,7 +35,7 @@ pub(super) enum EventFate {
     FannedOut,
     /// A later event of its episode tells all.
     Skipped,
-    /// Its stream has not caught up yet; counted each time somebody looks.
+    /// Its stream has not caught up yet; counted once for all that a stream holds, each time somebody looks.
     Held,
 }
 
@@ -120,7 +120,7 @@ impl Instruments {
             Next::Exhausted => "exhausted",
             Next::Held => "held",
             Next::Cancelled => "cancelled",
-            Next::Again { .. } => return,
+            Next::Again { .. } | Next::Later { .. } => return,
         };
         self.deliveries.add(1, &[KeyValue::new("state", state)]);
     }

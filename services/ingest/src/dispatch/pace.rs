@@ -16,6 +16,9 @@ pub struct Pace {
     pub timeouts: Timeouts,
 }
 
+/// What waits is looked at with one look in so many.
+const LOOKS_PER_WAITING: u32 = 2;
+
 impl Pace {
     /// What is promised to receivers and tenants.
     pub const STANDARD: Self = Self {
@@ -24,6 +27,11 @@ impl Pace {
         look: Duration::from_millis(500),
         timeouts: Timeouts::STANDARD,
     };
+
+    /// How often what waits is looked at, unless something of it is known to come due earlier.
+    pub(super) fn waiting_look(&self) -> Duration {
+        self.look * LOOKS_PER_WAITING
+    }
 
     /// A wait at this pace.
     pub(super) fn scaled(&self, wait: Duration) -> Duration {

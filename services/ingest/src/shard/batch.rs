@@ -11,7 +11,7 @@ use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
 use super::{Ended, Halt, IDLE_ADVANCE, IDLE_RECORDS_MAX, Next, ShardTask, Shared};
-use crate::commit::{self, Backoff, FullRows, Outcome};
+use crate::commit::{self, Backoff, FullRows, Outcome, Step};
 use crate::effect::Effects;
 use crate::fold::Fold;
 use crate::pending::Pending;
@@ -50,7 +50,7 @@ impl ShardTask {
 
     /// The same, within the span of the batch.
     async fn process(&mut self, pending: &mut Pending, stop: &CancellationToken) -> Result<Next, commit::Error> {
-        let running = self.shared.definitions.current();
+        let (running, known_for) = self.shared.definitions.known();
         if running.version < self.held.defs {
             return self.reload(self.held.defs).await;
         }
@@ -74,7 +74,7 @@ impl ShardTask {
         if ends {
             self.shared.streams.link_children(&self.arn, &self.held).await?;
         }
-        let lane = |metric: &_| running.metrics.get(metric).map_or(0, |metric| self.lane(metric.lanes_written(now)));
+        let lane = |metric: &_| running.metrics.get(metric).map_or(0, |metric| self.lane(metric.lanes_written(known_for)));
         // Made before what it writes: events carry its name.
         let committing = tracing::info_span!(
             "commit",
@@ -95,7 +95,8 @@ impl ShardTask {
         let full = if fold.records() > 1 { FullRows::Split } else { FullRows::Divert };
         let (rows, started, announced) = (writes.rows.len(), Instant::now(), Announced::of(&writes));
         committing.record("tidemark.rows", rows);
-        let outcome = self.shared.pool.commit(&advance, writes, &from, full).instrument(committing.clone()).await;
+        let step = Step { advance: &advance, from: &from, full, life: &self.published };
+        let outcome = self.shared.pool.commit(&step, writes).instrument(committing.clone()).await;
         let outcome = outcome.inspect_err(|_| failed(&committing))?;
         committing.record("tidemark.outcome", outcome.as_str());
         if outcome == Outcome::Decided(Verdict::Committed) {
@@ -113,7 +114,12 @@ impl ShardTask {
         let records_max = if has_levels { self.records_max.min(DECIDED_MAX) } else { self.records_max };
         let (mut fold, mut taken) = (Fold::default(), Vec::new());
         for record in pending.records().iter().take(records_max) {
-            let effect = effects.of(record).await?;
+            let effect = match effects.of(record).await {
+                Ok(effect) => effect,
+                // Those before it need not wait until it can be computed; it begins the next batch.
+                Err(_) if fold.records() > 0 => break,
+                Err(error) => return Err(error.into()),
+            };
             if !fold.take(&effect) {
                 break;
             }
@@ -121,7 +127,17 @@ impl ShardTask {
                 taken.push(effect);
             }
         }
-        Ok(fold.decided(&taken, &self.shared.stock, self.rules_lane()).await?)
+        if fold.stock().unread().is_empty() {
+            return Ok(fold);
+        }
+        let stock = self.shared.stock.read(fold.stock().unread(), self.rules_lane()).await?;
+        let undecidable = stock.undecidable();
+        for (effect, record) in taken.iter_mut().zip(pending.records()) {
+            if effect.levels.iter().any(|change| undecidable.get(&change.key).is_some()) {
+                *effect = effects.of_beside(record, undecidable).await?;
+            }
+        }
+        Ok(Fold::decided(&taken, stock))
     }
 
     /// Draws the consequence of a commit's outcome.
@@ -136,7 +152,7 @@ impl ShardTask {
             Outcome::Decided(verdict) => verdict,
             Outcome::DecisionsStale => {
                 self.shared.instruments.abandoned("decisions_stale");
-                self.shared.stock.forget(fold.stock(), self.rules_lane()).await;
+                self.shared.stock.forget(fold.stock()).await;
                 self.stale_backoff.wait().await;
                 return Ok(Next::Again);
             }
@@ -152,7 +168,8 @@ impl ShardTask {
             Verdict::Committed => {
                 self.held = self.held.after(advance);
                 self.advanced_at = Instant::now();
-                self.records_max = usize::MAX;
+                // Step by step: the records that follow may be like those that did not fit.
+                self.records_max = self.records_max.saturating_mul(2);
                 self.is_diverting = false;
                 self.stale_backoff = Backoff::default();
                 self.included(fold.records().checked_sub(1).and_then(|last| pending.records().get(last)));

@@ -33,10 +33,10 @@ impl ShardTask {
             };
             let fetched = match fetched {
                 Some(Fetched::Page(fetched)) => fetched,
-                Some(Fetched::Trimmed) if pending.is_empty() => return Some(Halt::Trimmed),
+                Some(Fetched::Lost(reason)) if pending.is_empty() => return Some(Halt::Lost(reason)),
                 Some(Fetched::Vanished) if pending.is_empty() => return Some(Halt::Ended(Ended::Vanished(self.held.clone()))),
                 // What was read before is committed first; then reading begins anew and meets the same again.
-                Some(Fetched::Trimmed | Fetched::Vanished) => return None,
+                Some(Fetched::Lost(_) | Fetched::Vanished) => return None,
                 Some(Fetched::Refused) => {
                     self.shows_life();
                     continue;

@@ -13,7 +13,7 @@ impl Rules {
     /// A tenant's rules as they are, and the check of a lane that they still are.
     pub(crate) async fn read(store: &Store, tenant: &Tenant, lane: RulesLane) -> Result<Arc<Self>, Error> {
         let (book, check) = store.rule_book(tenant, lane).await?;
-        Ok(Arc::new(Self { book, check }))
+        Ok(Arc::new(Self { book: Arc::new(book), check }))
     }
 }
 
@@ -25,7 +25,7 @@ impl Stock {
             let level = seen.level.clone();
             let facts = Facts { key: &key, level: Some(&level), book: &rules.book, at };
             let row = Row::read(Some(seen)).after(&facts);
-            stock.rules.entry(key.tenant.clone()).or_insert_with(|| rules.clone());
+            stock.rules.entry(key.tenant.clone()).or_insert_with(|| Rules::clone(rules));
             stock.rows.insert(key, row);
         }
         stock

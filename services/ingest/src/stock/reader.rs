@@ -1,67 +1,86 @@
 //! Reads what the levels of a batch are decided by: their rows, each time, and the rules of their tenants, remembered.
 //!
-//! Remembered rules may be out of date. A commit checks that they are not; if they are, they are forgotten and read again.
+//! Remembered rules may be out of date. A commit checks that they are not; if they are, they are forgotten and read again. What is
+//! stored and cannot be read concerns its own tenant, and is told level by level; a DynamoDB that does not answer is an error.
 
-use std::collections::{BTreeSet, HashMap};
-use std::num::NonZeroUsize;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
-use lru::LruCache;
 use tidemark_domain::{LevelKey, TenantId};
-use tidemark_store::{RulesLane, Store, Tenant};
+use tidemark_store::{Error, LevelRow, RulesLane, Store, Tenant};
 use tokio::sync::Mutex;
 
-use super::{Row, Rules, Stock};
-
-/// Most rule books remembered: a tenant's is a few KB as a rule, and never much more than 1 MB.
-const BOOKS_MAX: NonZeroUsize = NonZeroUsize::new(1_000).expect("not zero");
+use super::books::Books;
+use super::{Row, Rules, Stock, Undecidable};
 
 /// Reads for all shards of a worker.
 #[derive(Debug)]
 pub struct StockReader {
     store: Store,
-    books: Mutex<LruCache<(TenantId, RulesLane), Arc<Rules>>>,
+    books: Mutex<Books>,
 }
 
 impl StockReader {
     pub fn new(store: Store) -> Self {
-        Self { store, books: Mutex::new(LruCache::new(BOOKS_MAX)) }
+        Self { store, books: Mutex::default() }
     }
 
     /// Reads these levels, and the rules of their tenants as a shard's commits check them: in its lane.
     ///
     /// # Errors
-    /// When they cannot be read.
-    pub async fn read(&self, levels: &BTreeSet<LevelKey>, lane: RulesLane) -> Result<Stock, tidemark_store::Error> {
-        let mut rules = HashMap::new();
+    /// When they cannot be read just now.
+    pub async fn read(&self, levels: &BTreeSet<LevelKey>, lane: RulesLane) -> Result<Stock, Error> {
+        let (mut rules, mut without_rules) = (HashMap::new(), HashMap::new());
         for tenant in levels.iter().map(|key| &key.tenant).collect::<BTreeSet<_>>() {
-            rules.insert(tenant.clone(), self.rules(tenant, lane).await?);
+            match self.rules(tenant, lane).await {
+                Ok(read) => rules.extend([(tenant.clone(), read)]),
+                Err(Error::Corrupt { problem, .. }) => without_rules.extend([(tenant, problem)]),
+                Err(error) => return Err(error),
+            }
         }
         let keys: Vec<LevelKey> = levels.iter().cloned().collect();
-        let mut seen = self.store.level_rows(&keys).await?;
-        let rows = keys.into_iter().map(|key| {
-            let row = Row::read(seen.remove(&key));
-            (key, row)
-        });
-        Ok(Stock { rows: rows.collect(), rules, unread: BTreeSet::new() })
+        let mut seen = self.store.level_rows_apart(&keys).await?;
+        let (mut rows, mut undecidable) = (BTreeMap::new(), BTreeMap::new());
+        for key in keys {
+            let row = seen.remove(&key).transpose();
+            match decidable(without_rules.get(&key.tenant), row)? {
+                Ok(row) => rows.extend([(key, Row::read(row))]),
+                Err(problem) => undecidable.extend([(key, problem)]),
+            }
+        }
+        Ok(Stock { rows, rules, unread: BTreeSet::new(), undecidable: Undecidable(undecidable) })
     }
 
     /// Forgets the rules that these levels were decided by: they may be others by now.
-    pub async fn forget(&self, stock: &Stock, lane: RulesLane) {
+    pub async fn forget(&self, stock: &Stock) {
         let mut books = self.books.lock().await;
         for tenant in stock.rules.keys() {
-            books.pop(&(tenant.clone(), lane));
+            books.forget(tenant);
         }
     }
 
-    async fn rules(&self, tenant: &TenantId, lane: RulesLane) -> Result<Arc<Rules>, tidemark_store::Error> {
-        let of = (tenant.clone(), lane);
-        if let Some(rules) = self.books.lock().await.get(&of) {
-            return Ok(rules.clone());
-        }
+    async fn rules(&self, tenant: &TenantId, lane: RulesLane) -> Result<Rules, Error> {
+        let mut checks = match self.books.lock().await.get(tenant, lane) {
+            Ok(rules) => return Ok(rules),
+            Err(checks) => checks,
+        };
         let (book, check) = self.store.rule_book(&Tenant::of_image(tenant.clone()), lane).await?;
-        let rules = Arc::new(Rules { book, check });
-        self.books.lock().await.put(of, rules.clone());
+        let rules = Rules { book: Arc::new(book), check };
+        checks.insert(lane, rules.check.clone());
+        self.books.lock().await.put(tenant, &rules.book, checks);
         Ok(rules)
+    }
+}
+
+/// A level's row as it was read, if there is one; or why the level cannot be decided.
+fn decidable(
+    without_rules: Option<&String>,
+    row: Result<Option<LevelRow>, Error>,
+) -> Result<Result<Option<LevelRow>, String>, Error> {
+    match (without_rules, row) {
+        (Some(problem), _) => Ok(Err(format!("the tenant's alert rules are stored and cannot be read ({problem})"))),
+        (None, Ok(row)) => Ok(Ok(row)),
+        (None, Err(Error::Corrupt { problem, .. })) => Ok(Err(format!("the level is stored and cannot be read ({problem})"))),
+        (None, Err(error)) => Err(error),
     }
 }

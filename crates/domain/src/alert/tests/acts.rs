@@ -32,6 +32,10 @@ fn resolve() -> Act {
     Act::Resolve { by: "key_1".to_owned(), note: None }
 }
 
+fn unmute() -> Act {
+    Act::Unmute { by: "key_2".to_owned(), note: Some(Note::new("counted").expect("short")) }
+}
+
 #[test]
 fn an_alert_is_repeated_after_its_last_event_until_somebody_takes_notice() {
     let mut row = firing();
@@ -79,13 +83,13 @@ fn the_first_acknowledgement_stands_and_the_last_mute() {
     let acknowledged = alert(&row).acknowledged.clone().expect("it is");
     assert_eq!((acknowledged.at, acknowledged.by.as_str()), (first, "key_1"));
 
-    assert_eq!(row.act(&Act::Unmute), Ok(None));
+    assert_eq!(row.act(&unmute()), Ok(None));
     let mute = |until| Act::Mute { until, by: "key_1".to_owned(), note: None };
     let until = row.now + EVERY;
     row.act(&mute(until + EVERY)).expect("it fires").expect("something new");
     row.act(&mute(until)).expect("it fires").expect("another end");
     assert!(alert(&row).is_muted(until - SignedDuration::from_nanos(1)) && !alert(&row).is_muted(until));
-    let acted = row.act(&Act::Unmute).expect("it fires").expect("it was muted");
+    let acted = row.act(&unmute()).expect("it fires").expect("it was muted");
     assert_eq!((acted.event, acted.alert.updated_at), (None, row.now));
     assert!(!alert(&row).is_muted(row.now));
 }
@@ -97,7 +101,7 @@ fn a_resolved_alert_is_history() {
     assert_eq!(level.status(&row.standing), Status::Low);
     row.act(&resolve()).expect("it fires").expect("something new");
     let mute = Act::Mute { until: row.now + EVERY, by: "key_1".to_owned(), note: None };
-    for act in [acknowledge(), mute, Act::Unmute] {
+    for act in [acknowledge(), mute, unmute()] {
         assert_eq!(row.act(&act), Err(Error::AlreadyResolved), "{act:?}");
     }
     assert_eq!(row.act(&resolve()), Ok(None));
@@ -119,6 +123,58 @@ fn the_events_of_an_alert_never_run_backwards() {
     let resolved = row.act(&resolve()).expect("it fires").and_then(|acted| acted.event).expect("an event");
     let AlertState::Resolved { at, .. } = resolved.alert.state else { panic!("it is resolved") };
     assert_eq!((at, resolved.at, resolved.alert.fired_at, resolved.alert.updated_at), (fired, fired, fired, fired));
+}
+
+#[test]
+fn no_time_of_an_alert_is_before_what_was_done_about_it() {
+    let mut row = firing();
+    // Records know their second alone: what is of the same one as the acknowledgement happened after it, or is not known to.
+    let of_the_record = row.now;
+    row.now += SignedDuration::from_millis(700);
+    let acted_at = row.now;
+    row.act(&acknowledge()).expect("it fires").expect("something new");
+    row.now = of_the_record;
+    row.level = Some(level("20", None));
+    let events = row.step();
+    let [AlertEvent { at, alert, .. }] = &events[..] else { panic!("it is resolved once: {events:?}") };
+    let AlertState::Resolved { at: resolved_at, .. } = alert.state else { panic!("it is resolved") };
+    assert_eq!((resolved_at, *at, alert.event_at, alert.updated_at), (acted_at, acted_at, acted_at, acted_at));
+}
+
+#[test]
+fn an_alert_remembers_what_was_done_about_it_by_whom_when_and_why() {
+    let mut row = firing();
+    let until = row.now + EVERY;
+    let mut expected = Vec::new();
+    let mute = Act::Mute { until, by: "key_1".to_owned(), note: None };
+    for (act, kind) in
+        [(acknowledge(), ActionKind::Acknowledged), (mute.clone(), ActionKind::Muted { until }), (unmute(), ActionKind::Unmuted)]
+    {
+        row.now += SignedDuration::from_secs(1);
+        let (Act::Acknowledge { by, note } | Act::Mute { by, note, .. } | Act::Unmute { by, note }) = act.clone() else {
+            panic!("of somebody")
+        };
+        row.act(&act).expect("it fires").expect("something new");
+        expected.push(Action { kind, at: row.now, by, note });
+    }
+    assert_eq!(alert(&row).actions, expected);
+    for _ in 0..ACTIONS_MAX {
+        row.act(&mute).expect("it fires").expect("something new");
+        row.act(&unmute()).expect("it fires").expect("something new");
+    }
+    assert_eq!(row.act(&Act::Repeat), Ok(None));
+    row.act(&resolve()).expect("it fires").expect("something new");
+    let kinds: Vec<ActionKind> = alert(&row).actions.iter().map(|action| action.kind).collect();
+    assert_eq!((kinds.len(), kinds.last()), (ACTIONS_MAX, Some(&ActionKind::Resolved)));
+    assert_eq!(kinds[ACTIONS_MAX - 3..ACTIONS_MAX - 1], [ActionKind::Muted { until }, ActionKind::Unmuted]);
+}
+
+#[test]
+fn an_alert_of_before_there_were_actions_is_readable() {
+    let row = firing();
+    let mut stored = serde_json::to_value(alert(&row)).expect("plain data");
+    stored.as_object_mut().expect("an object").remove("actions");
+    assert_eq!(serde_json::from_value::<Alert>(stored).expect("readable"), *alert(&row));
 }
 
 /// Adds a field to every object.

@@ -3,9 +3,13 @@
 
 use std::collections::BTreeSet;
 
+use aws_sdk_dynamodb::types::AttributeValue;
+use futures::future::try_join_all;
 use serde_json::{Value, json};
 
 use super::*;
+use crate::control::attribute::number_value;
+use crate::control::key::Key;
 use crate::control::worker::WorkerStatus;
 use crate::testing::Emulator;
 
@@ -175,6 +179,51 @@ async fn five_workers_on_two_hundred_shards_list_three_pages_a_second_at_most_an
 }
 
 #[tokio::test]
+async fn the_worker_that_publishes_is_told_how_far_the_others_are() {
+    let mut fleet = Fleet::new(4).await;
+    fleet.join(2).await;
+    fleet.run(5.0).await;
+    assert_eq!(fleet.counts(), [2, 2]);
+    let streams = fleet.streams.clone();
+    let stream = fleet.source.id.clone();
+    let published = async || streams.watermark(&stream).await.unwrap().unwrap().watermark;
+    let report = |fleet: &mut Fleet, second| {
+        for Member { worker, reading } in &mut fleet.members {
+            reading.values().for_each(|held| worker.report(held, Some(at(second))));
+        }
+    };
+    report(&mut fleet, 40);
+    fleet.run(5.0).await;
+    assert_eq!(published().await, Some(at(40)));
+    // One that publishes asks, and tells nobody.
+    let told = try_join_all(fleet.members.iter().map(|member| streams.seen_by(member.worker.id()))).await.unwrap();
+    assert_eq!(told.iter().map(BTreeMap::len).sum::<usize>(), 2, "{told:?}");
+    report(&mut fleet, 60);
+    fleet.run(5.0).await;
+    assert_eq!(published().await, Some(at(60)));
+}
+
+#[tokio::test]
+async fn a_worker_of_an_older_version_tells_it_in_its_own_item() {
+    let mut fleet = Fleet::new(4).await;
+    fleet.join(2).await;
+    fleet.run(5.0).await;
+    let mono = fleet.mono;
+    let (publisher, older): (Vec<_>, Vec<_>) =
+        fleet.members.iter_mut().partition(|member| member.worker.is_first(&fleet.source.id, mono));
+    for Member { worker, reading } in publisher {
+        reading.values().for_each(|held| worker.report(held, Some(at(40))));
+    }
+    let shards =
+        older[0].reading.keys().map(|(stream, shard)| (format!("{stream}/{shard}"), number_value(at(30).as_millisecond())));
+    let request = fleet.streams.dynamodb.update_item().table_name(&*fleet.streams.control_table);
+    let request = request.set_key(Some(Key::worker(older[0].worker.id()).into_item())).update_expression("SET seen = :seen");
+    request.expression_attribute_values(":seen", AttributeValue::M(shards.collect())).send().await.unwrap();
+    fleet.run(5.0).await;
+    assert_eq!(fleet.streams.watermark(&fleet.source.id).await.unwrap().unwrap().watermark, Some(at(30)));
+}
+
+#[tokio::test]
 async fn a_worker_that_does_not_read_a_stream_is_given_none_of_it() {
     let mut fleet = Fleet::new(4).await;
     fleet.join(2).await;
@@ -204,4 +253,34 @@ async fn an_idle_fleet_reads_the_workers_and_not_the_shards() {
     assert!(!knows(&fleet));
     fleet.run(15.0).await;
     assert!(knows(&fleet), "now and then they are read all the same");
+}
+
+#[tokio::test]
+async fn who_starts_after_a_dead_worker_was_noticed_waits_for_nobody() {
+    let mut fleet = Fleet::new(4).await;
+    fleet.join(1).await;
+    fleet.run(2.0).await;
+    // Killed: it neither released its shards nor deleted its item.
+    fleet.members.clear();
+    fleet.join(1).await;
+    fleet.run(TTL.as_secs_f64() + 2.0).await;
+    assert_eq!(fleet.counts(), [4], "the dead worker's shards are taken after the TTL");
+    assert_eq!(fleet.streams.workers().await.unwrap().len(), 1, "the dead worker is forgotten");
+    fleet.leave(0).await;
+    fleet.join(1).await;
+    fleet.run(2.0).await;
+    assert_eq!(fleet.counts(), [4], "the next one is not kept waiting by one that died long ago");
+}
+
+#[tokio::test]
+async fn a_worker_that_beats_again_is_not_forgotten() {
+    let mut fleet = Fleet::new(4).await;
+    fleet.join(2).await;
+    fleet.run(5.0).await;
+    let seen = fleet.streams.workers().await.unwrap();
+    fleet.run(TTL.as_secs_f64()).await;
+    for stale in &seen {
+        fleet.streams.forget_dead(stale).await.unwrap();
+    }
+    assert_eq!(fleet.streams.workers().await.unwrap().len(), 2, "each has beaten since it was seen");
 }

@@ -81,34 +81,77 @@ async fn a_listing_that_fails_says_nothing_about_a_vanished_shard() {
     assert!(status.watermark.exact && status.gaps.is_empty());
 }
 
-#[tokio::test]
-async fn a_shard_first_read_a_day_after_it_was_made_has_a_gap_unless_it_was_there_at_the_start() {
-    let old = "shardId-00000001799990000000-00000000";
-    let made_at_0 = "shardId-00000001800000000000-2bac9cd2";
-    let listed = shards(&[(old, None)]);
-    let (_emulator, streams, source) = world(&listed).await;
-    let mono = Instant::now();
-    let mut first = worker(&streams, &source, mono).await;
-    acquire_one(&mut first, mono).await;
-    listed.lock().unwrap().push((made_at_0, Some(old)));
-    first.tick(at(60), mono + Duration::from_secs(60)).await.unwrap();
+/// What an application does with a shard it is given at `now`: its first page comes at once.
+async fn read(streams: &Streams, held: &HeldShard, now: fn() -> Timestamp) -> Result<(), crate::ReadError> {
+    let mut reader = crate::ShardReader::new(streams.clone(), FakeStream::source().arn, held);
+    reader.next(now).await.map(|_| ())
+}
 
-    // Nobody runs for a day.
-    let (now, mono) = (at(24 * 3600), mono + Duration::from_secs(24 * 3600));
+/// A stream that lists `shards`, and gives empty pages of each.
+fn readable(shards: &Shards) -> FakeStream {
+    let listing = FakeStream::listing(shards.clone());
+    FakeStream::new(move |call, body| match call {
+        "GetShardIterator" => (200, serde_json::json!({"ShardIterator": "i"})),
+        "GetRecords" => (200, serde_json::json!({"Records": [], "NextShardIterator": "i"})),
+        _ => listing.answer(call, body),
+    })
+}
+
+/// A worker that starts then, and where a stream begins that it is the first to read.
+async fn start_at(streams: &Streams, source: &SourceStream, now: Timestamp, mono: Instant) -> Worker {
     let config = WorkerConfig { name: "w".to_owned(), lease_ttl: TTL, start: Start::TrimHorizon };
-    let mut second = Worker::start(streams.clone(), config, vec![source.clone()], now, mono).await.unwrap();
-    second.tick(now, mono).await.unwrap();
-    let mut held = second.tick(now, mono + TTL).await.unwrap();
-    let parent = held.pop().unwrap();
-    // What was there at the start was not read for a day either.
-    assert_eq!(reasons(&status(&streams, &source.id).await.gaps), [(old, "aged")]);
-    end(&mut second, &streams, &parent).await;
-    let child = second.tick(now, mono + TTL).await.unwrap().remove(0);
-    assert_eq!((child.shard.as_str(), child.lease.epoch), (made_at_0, 2), "the gap has raised the epoch");
-    assert_eq!(streams.advance(&child.advance(&after(1), 7)).await.unwrap(), Verdict::Committed);
-    let status = status(&streams, &source.id).await;
-    assert_eq!((status.watermark.exact, reasons(&status.gaps)), (false, vec![(old, "aged"), (made_at_0, "aged")]));
-    assert_eq!((told(&mut first), told(&mut second)), (vec![], vec![GapReason::Aged; 2]));
+    Worker::start(streams.clone(), config, vec![source.clone()], now, mono).await.unwrap()
+}
+
+fn hours(hours: i64) -> Timestamp {
+    at(hours * 3600)
+}
+
+/// Made at second 0.
+const MADE: &str = "shardId-00000001800000000000-2bac9cd2";
+
+#[tokio::test]
+async fn a_shard_first_read_a_day_after_it_was_made_has_a_gap_however_soon_it_was_acquired() {
+    let listed = shards(&[(MADE, None)]);
+    let (emulator, _, source) = world(&listed).await;
+    let streams = emulator.with_stream(&readable(&listed));
+    let mono = Instant::now();
+    let mut worker = worker(&streams, &source, mono).await;
+    let held = acquire_one(&mut worker, mono).await;
+    assert!(read(&streams, &held, || hours(23)).await.is_ok());
+    // Whatever keeps the first page away: a refusal, a pause, a shard that the stream does not know for a while.
+    assert!(matches!(read(&streams, &held, || hours(24)).await, Err(crate::ReadError::Aged)));
+    worker.vanished(&held);
+    let again = run(&mut worker, mono, 1..=35).await.remove(0);
+    assert!(matches!(read(&streams, &again, || hours(24)).await, Err(crate::ReadError::Aged)), "it comes back with its age");
+
+    let stepped = streams.record_gap(&held, GapReason::Aged, hours(24)).await.unwrap();
+    assert_eq!(stepped.lease.epoch, held.lease.epoch + 1);
+    assert!(read(&streams, &stepped, || hours(24)).await.is_ok(), "the gap says it, once");
+    assert_eq!(reasons(&status(&streams, &source.id).await.gaps), [(MADE, "aged")]);
+    worker.lost(&held);
+    let next = run(&mut worker, mono, 36..=40).await.remove(0);
+    assert!(read(&streams, &next, || hours(48)).await.is_ok(), "and so it is for who comes next");
+}
+
+#[tokio::test]
+async fn what_was_there_before_the_first_start_has_an_age_where_history_is_said_to_be_complete() {
+    for is_complete in [true, false] {
+        let listed = shards(&[(MADE, None)]);
+        let (emulator, _, source) = world(&listed).await;
+        let table_created_at = Some(if is_complete { at(0) } else { at(-90_000) });
+        let source = SourceStream { table_created_at, ..source };
+        let streams = emulator.with_stream(&readable(&listed));
+        let mono = Instant::now();
+        let mut first = start_at(&streams, &source, hours(20), mono).await;
+        first.tick(hours(20), mono).await.unwrap();
+        first.leave().await.unwrap();
+        assert_eq!(status(&streams, &source.id).await.watermark.history_complete, is_complete);
+        let mut second = start_at(&streams, &source, hours(26), mono).await;
+        let held = run(&mut second, mono, 1..=2).await.remove(0);
+        let read = read(&streams, &held, || hours(26)).await;
+        assert_eq!(matches!(read, Err(crate::ReadError::Aged)), is_complete, "{read:?}");
+    }
 }
 
 #[tokio::test]

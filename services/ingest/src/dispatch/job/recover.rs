@@ -12,8 +12,9 @@ use super::{Dispatch, Error, Page, count};
 
 /// Deliveries looked at between two writings of the job's place.
 const PAGE: usize = 100;
-/// An event is fanned out this long after it happened at most: a stream remembers a day, and old events are held for a while.
-const FANNED_OUT_WITHIN: SignedDuration = SignedDuration::from_hours(48);
+/// An event is fanned out this long after it happened at most. A stream remembers a day: an event is as old when it is found, and held
+/// for another while the stream is caught up with; the third is for a watermark that stands still.
+const FANNED_OUT_WITHIN: SignedDuration = SignedDuration::from_hours(72);
 
 /// One recovery.
 pub(super) struct Recovery<'a> {

@@ -70,6 +70,7 @@ fn alert(sequence: u32, is_firing: bool) -> Alert {
         event_at: now(),
         acknowledged: None,
         muted: None,
+        actions: Vec::new(),
         updated_at: now(),
     }
 }

@@ -1,0 +1,84 @@
+//! Where the index has what there is to do. A slot has two partitions:
+//!
+//! ```text
+//! DUE#<slot>           !event#<at>#…   !job#<at>#…   <endpoint>#<at>#<event>           looked at all the time
+//! DUE#<slot>#waiting   !later#<at>#<endpoint>#<event>   <stream's ARN>#<since>#…       looked at now and then
+//! ```
+//!
+//! In the first, deliveries lie by endpoint, so that however many there are to a dead one, they are passed over at once. That costs a
+//! read for each endpoint that has any, so what is to wait for long is not among them. In the second, deliveries lie by time alone:
+//! however many endpoints wait, one read finds what has come due. Held events lie by stream and by when they were written: one read,
+//! and the stream's watermark, tell of all of them whether they may go. A claim takes either into the first partition.
+//!
+//! Binaries before this one had both in the first partition: there they are found, too, and done at their time.
+
+use jiff::Timestamp;
+use tidemark_domain::JobId;
+
+use super::{Slot, Work};
+use crate::edit::Edit;
+use crate::event::{EventKey, Hold};
+use crate::id::DeliveryId;
+use crate::item::{Item, s};
+use crate::key::{self, EVENT_LEAD, INDEX_PK, INDEX_SK, JOB_LEAD, LATER_LEAD};
+
+/// A partition of the index, and a place in its order.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Place {
+    partition: String,
+    order: String,
+}
+
+impl Place {
+    /// An event that is to be fanned out.
+    pub(crate) fn event(key: &EventKey, at: Timestamp) -> Self {
+        Self { partition: key::due(Slot::of_event(key)), order: key::due_place(EVENT_LEAD, at, &key.encoded()) }
+    }
+
+    /// An event that waits for its stream.
+    pub(crate) fn held(key: &EventKey, hold: &Hold) -> Self {
+        // An ARN has no `#` (AWS: Amazon Resource Names), and begins with a letter.
+        let order = key::due_place(&hold.stream, hold.since, &key.encoded());
+        Self { partition: key::waiting(Slot::of_event(key)), order }
+    }
+
+    pub(crate) fn job(id: &JobId, at: Timestamp) -> Self {
+        Self { partition: key::due(Slot::of_job(id)), order: key::due_place(JOB_LEAD, at, id.as_str()) }
+    }
+
+    /// A delivery in its endpoint's queue.
+    pub(crate) fn delivery(id: &DeliveryId, at: Timestamp) -> Self {
+        let order = key::due_place(id.endpoint.as_str(), at, id.event.as_str());
+        Self { partition: key::due(Slot::of_endpoint(&id.endpoint)), order }
+    }
+
+    /// A delivery that waits for its time.
+    pub(crate) fn later(id: &DeliveryId, at: Timestamp) -> Self {
+        let order = key::due_place(LATER_LEAD, at, &format!("{}#{}", id.endpoint, id.event));
+        Self { partition: key::waiting(Slot::of_endpoint(&id.endpoint)), order }
+    }
+
+    /// Among what is looked at all the time.
+    pub(super) fn of_work(work: &Work, at: Timestamp) -> Self {
+        match work {
+            Work::Event(event) | Work::Held { event, .. } => Self::event(event, at),
+            Work::Job(job) => Self::job(job, at),
+            Work::Delivery(delivery) => Self::delivery(delivery, at),
+        }
+    }
+
+    pub(crate) fn order(&self) -> &str {
+        &self.order
+    }
+
+    /// Has a new item in the index.
+    pub(crate) fn put_into(self, item: &mut Item) {
+        item.insert(INDEX_PK.to_owned(), s(self.partition));
+        item.insert(INDEX_SK.to_owned(), s(self.order));
+    }
+
+    /// An edit that also moves the item here.
+    pub(crate) fn set_by(self, edit: Edit) -> Edit {
+        edit.set(INDEX_PK, s(self.partition)).set(INDEX_SK, s(self.order))
+    }
+}
