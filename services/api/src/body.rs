@@ -23,6 +23,10 @@ pub(crate) struct Body(pub Object);
 #[derive(Debug)]
 pub(crate) struct OptionalBody(pub Object);
 
+/// That a request has no body: none, `null` or an empty object. Whoever says more means more than will be done.
+#[derive(Debug)]
+pub(crate) struct NoBody;
+
 /// The fields of one object. What is not taken before [`Fields::finish`] is unknown, and an error.
 #[derive(Debug)]
 pub(crate) struct Fields {
@@ -56,6 +60,21 @@ impl<S: Send + Sync> FromRequest<S> for OptionalBody {
             return Ok(Self(Object::new()));
         }
         if is_json { object::read(&bytes).map(Self) } else { Err(ApiError::UnsupportedMediaType) }
+    }
+}
+
+impl<S: Send + Sync> FromRequest<S> for NoBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &S) -> Result<Self, ApiError> {
+        // Of whatever type it is: to say so of a body that is not taken at all would mislead.
+        match &*bytes(request).await? {
+            b"" | b"null" => Ok(Self),
+            some => {
+                let none = |_| ApiError::Body("is not taken here: leave it out".to_owned());
+                Fields::of(object::read(some).map_err(none)?).finish(|| Some(Self))
+            }
+        }
     }
 }
 
@@ -229,13 +248,12 @@ impl Fields {
     }
 
     fn refuse_the_rest(&mut self) {
-        let known = self.known.join(", ");
+        let detail = match self.known.as_slice() {
+            [] => "there are no fields here".to_owned(),
+            known => format!("there is no such field; there are {}", known.join(", ")),
+        };
         for name in std::mem::take(&mut self.left).into_iter().map(|(name, _)| name) {
-            let error = ParameterError::new(
-                self.at(shortened(&name)),
-                Code::UnknownField,
-                format!("there is no such field; there are {known}"),
-            );
+            let error = ParameterError::new(self.at(shortened(&name)), Code::UnknownField, &*detail);
             self.errors.push(error.allowing(self.known.iter().copied()));
         }
     }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use tidemark_runtime::process::chain;
 use tidemark_store::RunningDefinitions;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
@@ -19,8 +20,7 @@ pub(crate) async fn follow(running: RunningDefinitions, shutdown: CancellationTo
             _ = ticks.tick() => {}
         }
         if let Err(error) = running.reload().await {
-            let error = &error as &dyn std::error::Error;
-            tracing::warn!(error, "the running definitions cannot be read; the last ones stay in force");
+            tracing::warn!(error = %chain(&error), "the running definitions cannot be read; the last ones stay in force");
         }
     }
 }

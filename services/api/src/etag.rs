@@ -6,6 +6,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::freshness::Freshness;
@@ -20,6 +21,14 @@ pub(crate) fn of(version: u64) -> [(HeaderName, HeaderValue); 1] {
     [(header::ETAG, tag)]
 }
 
+/// The strong ETag of what shows more than its version stands for: the version, and a digest of all that is shown. Changes are made to
+/// depend on the first part alone.
+pub(crate) fn of_shown(version: u64, shown: &impl Serialize) -> HeaderValue {
+    let shown = serde_json::to_vec(shown).expect("what is shown is plain data");
+    let digest = tag(Sha256::new().chain_update(shown));
+    HeaderValue::from_str(&format!("\"{version}.{digest}\"")).expect("digits and base64 in quotes")
+}
+
 /// The weak ETag of an answer, over its body without the freshness block: that changes all the time, and nothing else with it.
 pub(crate) fn of_content(body: &[u8], freshness: Option<&Freshness>) -> HeaderValue {
     let block = freshness.map(|freshness| {
@@ -32,9 +41,18 @@ pub(crate) fn of_content(body: &[u8], freshness: Option<&Freshness>) -> HeaderVa
         (Some(block), Some(at)) => (&body[..at], &body[at + block.len()..]),
         _ => (body, &[][..]),
     };
-    let digest = Sha256::new().chain_update(before).chain_update(after).finalize();
-    let tag = URL_SAFE_NO_PAD.encode(&digest[..DIGEST_LENGTH]);
+    let tag = tag(Sha256::new().chain_update(before).chain_update(after));
     HeaderValue::from_str(&format!("W/\"{tag}\"")).expect("base64 in quotes")
+}
+
+fn tag(digested: Sha256) -> String {
+    URL_SAFE_NO_PAD.encode(&digested.finalize()[..DIGEST_LENGTH])
+}
+
+/// The version that a strong tag stands for, as text: all of it, or what is before the digest.
+fn version_of(tag: &str) -> Option<&str> {
+    let opaque = tag.strip_prefix('"')?.strip_suffix('"')?;
+    Some(opaque.split_once('.').map_or(opaque, |(version, _)| version))
 }
 
 /// What `If-Match` allows: a change of any version without it.
@@ -49,8 +67,9 @@ impl IfMatch {
     /// # Errors
     /// When the version that stands is not among those meant.
     pub(crate) fn admit(&self, version: u64) -> Result<(), ApiError> {
+        let version = version.to_string();
         match self {
-            Self::OneOf(tags) if !tags.contains(&format!("\"{version}\"")) => Err(ApiError::PreconditionFailed),
+            Self::OneOf(tags) if !tags.iter().any(|tag| version_of(tag) == Some(&version)) => Err(ApiError::PreconditionFailed),
             _ => Ok(()),
         }
     }
@@ -104,5 +123,17 @@ mod tests {
         let naked = HeaderMap::from_iter([(header::IF_MATCH, HeaderValue::from_static("7"))]);
         assert_eq!(IfMatch::of(&naked).map_err(|error| error.code), Err(Code::InvalidValue));
         assert_eq!(of(7)[0].1, "\"7\"");
+    }
+
+    #[test]
+    fn a_version_that_shows_more_has_a_tag_of_all_that_is_shown_and_changes_depend_on_the_version() {
+        let tag = |shown: &str| of_shown(7, &shown);
+        assert_eq!(tag("healthy"), tag("healthy"));
+        assert_ne!(tag("healthy"), tag("failing"));
+        for shown in ["healthy", "failing"] {
+            let tag = tag(shown);
+            let tag = tag.to_str().expect("ASCII");
+            assert!(admits(&[tag], 7) && !admits(&[tag], 77) && !admits(&[&format!("W/{tag}")], 7), "{tag}");
+        }
     }
 }

@@ -73,7 +73,8 @@ pub(crate) enum Reason {
     Gap,
     /// The metric, the grouping or a measure was defined later than the deployment, and counts from then on.
     Definitions,
-    /// A row has refused a change that did not fit into 38 digits; the quarantine has the change.
+    /// A change is missing: it did not fit into the 38 digits of a row, or what is stored for the tenant could not be read when it was
+    /// to be counted. The quarantine has the change.
     BrokenRow,
 }
 

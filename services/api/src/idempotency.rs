@@ -1,8 +1,9 @@
 //! `Idempotency-Key`: a creating request that is made twice has one effect and one answer
 //! (draft-ietf-httpapi-idempotency-key-header). The record, and why nothing can happen twice or get lost, is the store's.
 //!
-//! A key is bound to its tenant, and stands for one route and one body. Refusals are not kept: they had no effect, and the request
-//! may be put right under the same key. Answers are kept sealed, for some hold a secret.
+//! A key is bound to its tenant, and stands for one route and one body; where the answer shows a secret, for one credential, too.
+//! Whether the caller may do it at all is judged before: a kept answer asks nobody any more. Refusals are not kept: they had no effect,
+//! and the request may be put right under the same key. Answers are kept sealed, for some hold a secret.
 
 mod seal;
 
@@ -14,6 +15,7 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tidemark_domain::TenantId;
+use tidemark_runtime::process::chain;
 use tidemark_store::{Claim, Claiming, Once, Released, Settled, Tenant};
 
 use crate::body::Object;
@@ -35,12 +37,10 @@ pub(crate) struct IdempotencyKey(Option<String>);
 /// The answer of a request that has made something.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Created {
-    /// Where it is.
-    pub location: String,
+    /// Where it is, if the caller may go there.
+    pub location: Option<String>,
     /// Its ETag, if it has one.
     pub etag: Option<String>,
-    /// Whether the answer shows what will not be shown again.
-    pub secret: bool,
     /// JSON.
     body: String,
 }
@@ -53,6 +53,8 @@ pub(crate) struct Creation<'a> {
     pub tenant: Option<&'a Tenant>,
     /// The operation's id in the document.
     pub operation: &'static str,
+    /// The id of the credential that alone is told the answer: of the caller's, where it shows what is not shown again.
+    pub secret_for: Option<&'a str>,
     pub key: &'a IdempotencyKey,
     pub body: &'a Object,
 }
@@ -64,17 +66,21 @@ pub(crate) struct Attempt {
 }
 
 impl Created {
-    pub(crate) fn new(location: String, shown: &impl Serialize) -> Self {
+    pub(crate) fn new(shown: &impl Serialize) -> Self {
         let body = serde_json::to_string(shown).expect("what is shown is plain data");
-        Self { location, etag: None, secret: false, body }
+        Self { location: None, etag: None, body }
+    }
+
+    pub(crate) fn at(self, location: String) -> Self {
+        Self { location: Some(location), ..self }
     }
 
     pub(crate) fn versioned(self, version: u64) -> Self {
         Self { etag: Some(format!("\"{version}\"")), ..self }
     }
 
-    pub(crate) fn with_secret(self) -> Self {
-        Self { secret: true, ..self }
+    pub(crate) fn tagged(self, etag: &HeaderValue) -> Self {
+        Self { etag: Some(etag.to_str().expect("tags are plain ASCII").to_owned()), ..self }
     }
 }
 
@@ -84,12 +90,10 @@ impl IntoResponse for Created {
         let headers = response.headers_mut();
         let text = |text: &str| HeaderValue::from_str(text).expect("ids and tags are plain ASCII");
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-        headers.insert(header::LOCATION, text(&self.location));
-        if let Some(etag) = &self.etag {
-            headers.insert(header::ETAG, text(etag));
-        }
-        if self.secret {
-            headers.insert(header::CACHE_CONTROL, NO_STORE);
+        for (name, value) in [(header::LOCATION, &self.location), (header::ETAG, &self.etag)] {
+            if let Some(value) = value {
+                headers.insert(name, text(value));
+            }
         }
         response
     }
@@ -110,10 +114,23 @@ impl Creation<'_> {
     /// # Errors
     /// `idempotency_mismatch`, `in_flight`, and those of `make`.
     pub(crate) async fn once(self, make: impl AsyncFnOnce(&Attempt) -> Result<Created, ApiError>) -> Result<Response, ApiError> {
-        let Some(key) = &self.key.0 else { return Ok(make(&Attempt { claimed: None }).await?.into_response()) };
-        let digest = hex(&[key.as_bytes()]);
-        let body = serde_json::to_vec(self.body).expect("an object was read from JSON");
-        let meaning = hex(&[self.operation.as_bytes(), b"\n", &body]);
+        let created = match &self.key.0 {
+            None => make(&Attempt { claimed: None }).await?,
+            Some(key) => self.once_for(key, make).await?,
+        };
+        let mut response = created.into_response();
+        if self.secret_for.is_some() {
+            response.headers_mut().insert(header::CACHE_CONTROL, NO_STORE);
+        }
+        Ok(response)
+    }
+
+    async fn once_for(
+        self,
+        key: &str,
+        make: impl AsyncFnOnce(&Attempt) -> Result<Created, ApiError>,
+    ) -> Result<Created, ApiError> {
+        let (digest, meaning) = (hex(&[key.as_bytes()]), self.meaning());
         let once = Once { tenant: self.tenant, key: &digest, meaning: &meaning };
         let seal = Seal::new(&self.state.keys, self.tenant.map(Tenant::id).map(TenantId::as_str), &digest);
         let claim = match self.state.store.claim_once(once, self.state.now()).await.map_err(ApiError::of_store)? {
@@ -124,7 +141,7 @@ impl Creation<'_> {
         };
         let attempt = Attempt { claimed: Some((claim.clone(), seal.clone())) };
         let refused = match make(&attempt).await {
-            Ok(created) => return Ok(created.into_response()),
+            Ok(created) => return Ok(created),
             Err(error) => error,
         };
         match self.state.store.release(&claim).await {
@@ -133,18 +150,23 @@ impl Creation<'_> {
             Ok(Released::Done(answer)) => replayed(&seal, &answer),
             Ok(Released::TakenOver) => Err(Conflict::InFlight.into()),
             Err(error) => {
-                let error = &error as &dyn std::error::Error;
-                tracing::warn!(error, "a claim could not be given back; it ends with its lease");
+                tracing::warn!(error = %chain(&error), "a claim could not be given back; it ends by itself");
                 Err(refused)
             }
         }
     }
+
+    /// A digest of what the key stands for. No name of an operation, and no body in JSON, has a line's end in it.
+    fn meaning(&self) -> String {
+        let body = serde_json::to_vec(self.body).expect("an object was read from JSON");
+        let credential = self.secret_for.map(|id| format!("{id}\n")).unwrap_or_default();
+        hex(&[self.operation.as_bytes(), b"\n", credential.as_bytes(), &body])
+    }
 }
 
-fn replayed(seal: &Seal, answer: &str) -> Result<Response, ApiError> {
+fn replayed(seal: &Seal, answer: &str) -> Result<Created, ApiError> {
     let opened = seal.open(answer).ok_or_else(|| ApiError::Internal("a kept answer does not open with our keys".into()))?;
-    let created: Created = serde_json::from_slice(&opened).map_err(|error| ApiError::Internal(error.into()))?;
-    Ok(created.into_response())
+    serde_json::from_slice(&opened).map_err(|error| ApiError::Internal(error.into()))
 }
 
 fn hex(parts: &[&[u8]]) -> String {

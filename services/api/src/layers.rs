@@ -1,6 +1,7 @@
 //! Middleware: one per file. `router.rs` says in which order they sit, and why.
 
 pub(crate) mod admission;
+pub(crate) mod bodiless;
 pub(crate) mod conditional;
 pub(crate) mod cors;
 pub(crate) mod draining;

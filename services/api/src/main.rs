@@ -1,5 +1,6 @@
 //! `tidemark-api`: the API as a process.
 
+use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -30,8 +31,8 @@ enum Command {
 #[tokio::main]
 async fn main() -> ExitCode {
     if let Some(Command::Openapi) = Options::parse().command {
-        print!("{}", openapi::json());
-        return ExitCode::SUCCESS;
+        let written = io::stdout().write_all(openapi::json().as_bytes());
+        return process::exit_code(written.map_err(Failure::from));
     }
     process::exit_code(run().await)
 }

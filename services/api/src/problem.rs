@@ -8,6 +8,7 @@ use std::time::Duration;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use tidemark_runtime::process::chain;
 use tidemark_store::Scope;
 use utoipa::ToSchema;
 
@@ -16,6 +17,8 @@ use crate::limits::seconds;
 mod conflict;
 mod document;
 mod parameter;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use conflict::Conflict;
 pub(crate) use document::{Conflicting, NotFound, Preconditioned, Unprocessable, WithBody, components};
@@ -196,7 +199,7 @@ impl ApiError {
         if !is_retryable {
             return Self::Internal(Box::new(error));
         }
-        tracing::warn!(error = &error as &dyn std::error::Error, "the database cannot be reached or throttles");
+        tracing::warn!(error = %chain(&error), "the database cannot be reached or throttles");
         Self::Unavailable(Unavailable::Store)
     }
 
@@ -230,7 +233,7 @@ impl ApiError {
             Self::Told(problem) => *problem,
             Self::Unavailable(why) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, why.code(), detail),
             Self::Internal(source) => {
-                tracing::error!(error = &*source as &dyn std::error::Error, "a request failed");
+                tracing::error!(error = %chain(&*source), "a request failed");
                 Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
             }
         }

@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::edge::Origins;
-use crate::layers::{admission, conditional, cors, draining, head, measured, problems, request_id, traced};
+use crate::layers::{admission, bodiless, conditional, cors, draining, head, measured, problems, request_id, traced};
 use crate::openapi;
 use crate::routes::alert_rules::preview;
 use crate::routes::alerts::act;
@@ -71,7 +71,7 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(quarantine::get_quarantined_record))
         .routes(routes!(tenant::get_tenant, tenant::update_tenant))
         .routes(routes!(api_keys::list_api_keys, api_keys::create_api_key))
-        .routes(routes!(api_keys::delete_api_key))
+        .routes(routes!(api_keys::get_api_key, api_keys::delete_api_key))
         .routes(routes!(admin::list_admin_tenants, admin::create_admin_tenant))
         .routes(routes!(admin::get_admin_tenant, admin::update_admin_tenant, admin::delete_admin_tenant))
         .routes(routes!(admin::create_admin_api_key))
@@ -99,6 +99,8 @@ fn layered(routes: Router, origins: &Origins, stop: CancellationToken) -> Router
         .layer(from_fn_with_state(stop, draining::layer))
         // Above the limits and the routes: a browser's question before the request has no key, and refusals are for its page, too.
         .option_layer(cors::layer(origins))
+        // Below those that note the method, above whatever an answer to GET is made of.
+        .layer(from_fn(bodiless::layer))
         // Above the layer that writes refusals: their bodies are compressed like any other.
         .layer(CompressionLayer::new())
         // Below it: a weak ETag is of the answer, however it is then sent.

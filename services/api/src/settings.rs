@@ -5,7 +5,7 @@ mod oidc;
 use std::net::SocketAddr;
 
 use tidemark_runtime::settings::deployment::{
-    ADMIN_ADDR, CONTROL_TABLE, DEFINITIONS, SECRET_KEY, SECRET_KEY_PREVIOUS, TABLE, WEBHOOK_ALLOW_CIDRS, WEBHOOK_DENY_CIDRS,
+    self, ADMIN_ADDR, CONTROL_TABLE, DEFINITIONS, SECRET_KEY, SECRET_KEY_PREVIOUS, TABLE, WEBHOOK_ALLOW_CIDRS, WEBHOOK_DENY_CIDRS,
 };
 use tidemark_runtime::settings::{Invalid, Reader, SecretKeys, Setting, Vars, parse};
 use tidemark_runtime::telemetry::{OTLP_ENDPOINT, RUST_LOG};
@@ -65,8 +65,7 @@ impl Settings {
     pub fn read(vars: &Vars) -> Result<Self, Invalid> {
         let mut reader = Reader::new(vars);
         let definitions = reader.read(&DEFINITIONS, parse::text);
-        let data = reader.read(&TABLE, parse::text);
-        let control = reader.read(&CONTROL_TABLE, parse::text);
+        let tables = deployment::tables(&mut reader).map(|(data, control)| Tables { data, control });
         let api_addr = reader.read(&API_ADDR, parse::socket_address);
         let admin_addr = reader.read(&ADMIN_ADDR, parse::socket_address);
         let keys = SecretKeys::read(&mut reader);
@@ -77,7 +76,7 @@ impl Settings {
         reader.finish(|| {
             Some(Self {
                 definitions: definitions?,
-                tables: Tables { data: data?, control: control? },
+                tables: tables?,
                 api_addr: api_addr?,
                 admin_addr: admin_addr?,
                 keys: keys?,

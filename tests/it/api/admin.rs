@@ -11,7 +11,7 @@ use super::stock::{Stock, faults, rule, tenant};
 
 const TENANTS: &str = "/v1/admin/tenants";
 
-async fn operator(stock: &Stock) -> Client {
+pub(super) async fn operator(stock: &Stock) -> Client {
     let new = NewKey { holder: Holder::Operator, scopes: BTreeSet::from([Scope::Operator]), name: None, expires_at: None };
     stock.api.client(stock.deployment.issue(&new).await)
 }
@@ -41,6 +41,7 @@ async fn tenants_are_created_listed_changed_and_deleted() {
     assert_eq!(patch(&tag, json!({ "name": null })).await.status, 412);
 
     let made = operator.post(&format!("{location}/api-keys"), &json!({ "scopes": ["metrics:read", "keys:write"] })).await;
+    assert_eq!(made.header("location"), None, "it is the tenant's, where no operator may go");
     let key = made.json_of(201)["key"].as_str().unwrap().to_owned();
     let acme = stock.api.client(key);
     assert_eq!(acme.get("/v1/tenant").await.json()["name"], "Acme Ltd");
@@ -97,6 +98,9 @@ async fn what_operators_create_is_created_once_for_each_idempotency_key() {
     assert_eq!(post(TENANTS, &json!({ "id": "rival" })).await.problem()["code"], "idempotency_mismatch");
     let scopes = json!({ "scopes": ["metrics:read"] });
     assert_eq!(post(&keys, &scopes).await.json_of(201), post(&keys, &scopes).await.json_of(201));
+    let colleague = self::operator(&stock).await;
+    let foreign = colleague.send_json(Method::POST, &keys, &[("idempotency-key", "one")], &scopes).await;
+    assert_eq!(foreign.problem()["code"], "idempotency_mismatch", "a secret is told again to who had it first");
     stock.api.stop().await;
 }
 

@@ -100,6 +100,9 @@ async fn every_mistake_in_a_rule_is_told_at_once() {
         let body = json!({ "scope": {}, "levels": levels, "repeat_every": "PT14M59S" });
         assert_eq!(refused(body).await, (422, vec![fault.to_owned(), "repeat_every repeat_too_often".to_owned()]));
     }
+    let empty = rule(&json!({ "item": "", "location": "" }), "1");
+    let nothing = ["scope.item invalid_scope", "scope.location invalid_scope"].map(str::to_owned).to_vec();
+    assert_eq!(refused(empty).await, (422, nothing), "all of them are `*`");
     let long = json!({ "item": "é".repeat(500) });
     assert_eq!(refused(rule(&long, "1")).await, (422, vec!["scope.item invalid_scope".to_owned()]));
     assert_eq!(refused(json!({})).await, (400, vec!["levels missing_field".to_owned(), "scope missing_field".to_owned()]));
@@ -138,8 +141,10 @@ async fn a_change_can_depend_on_the_version_and_without_that_none_is_lost() {
     let client = stock.client("acme").await;
     let made = client.post(RULES, &rule(&json!({}), "5")).await.json_of(201);
     let path = format!("{RULES}/{}", made["id"].as_str().unwrap());
-    let change =
-        async |tag: &str, method: Method| client.send_json(method, &path, &[("if-match", tag)], &json!({ "name": tag })).await;
+    let change = async |tag: &str, method: Method| match method {
+        Method::DELETE => client.send(method, &path, &[("if-match", tag)]).await,
+        _ => client.send_json(method, &path, &[("if-match", tag)], &json!({ "name": tag })).await,
+    };
     for (tag, status) in
         [("\"2\"", 412), ("W/\"1\"", 412), ("1", 400), ("\"1\"", 200), ("\"1\"", 412), ("\"1\", \"2\"", 200), ("*", 200)]
     {

@@ -1,5 +1,6 @@
 //! Alerts: listed, shown with what happened to them, and acted on, whatever the worker does at the same time. ALERTS §3.
 
+use jiff::Timestamp;
 use serde_json::{Value, json};
 use tidemark_domain::{AlertId, Standing};
 use tidemark_tests::deployment::DEADLINE;
@@ -79,8 +80,10 @@ async fn an_alert_is_shown_with_its_events_and_who_did_what() {
         (&shown["rule"]["id"], &shown["actions"], &shown["freshness"]["reasons"]),
         (&json!(null), &json!([]), &json!(["history"]))
     );
+    let until = in_seconds(60);
     client.post(&format!("{path}/acknowledge"), &json!({ "note": "on it" })).await.json();
-    client.post(&format!("{path}/mute"), &json!({ "until": in_seconds(60) })).await.json();
+    client.post(&format!("{path}/mute"), &json!({ "until": until, "note": "moving" })).await.json();
+    client.post(&format!("{path}/unmute"), &json!({ "note": "moved" })).await.json();
     client.post(&format!("{path}/resolve"), &json!({ "note": "counted wrong" })).await.json();
     let shown = client.get(&path).await.json();
     let events: Vec<_> =
@@ -89,10 +92,18 @@ async fn an_alert_is_shown_with_its_events_and_who_did_what() {
     assert_eq!(events, [(&json!(1), &fired, &json!("pending")), (&json!(2), &resolved, &json!("pending"))]);
     assert_eq!(shown["events_truncated"], false);
     let by = shown["acknowledged_by"].clone();
-    let action = |action: &str, note: Value| json!({ "action": action, "by": by, "note": note });
-    let expected =
-        [action("acknowledged", json!("on it")), action("muted", json!(null)), action("resolved", json!("counted wrong"))];
-    assert_eq!(shown["actions"], json!(expected));
+    let mut actions = shown["actions"].as_array().unwrap().clone();
+    let at = actions.iter_mut().map(|action| action["at"].take().as_str().unwrap().parse::<Timestamp>().unwrap());
+    assert!(at.collect::<Vec<_>>().is_sorted(), "{shown}");
+    let action =
+        |action: &str, note: &str, until: Value| json!({ "action": action, "by": by, "note": note, "until": until, "at": null });
+    let expected = [
+        action("acknowledged", "on it", json!(null)),
+        action("muted", "moving", json!(until)),
+        action("unmuted", "moved", json!(null)),
+        action("resolved", "counted wrong", json!(null)),
+    ];
+    assert_eq!(actions, expected);
     assert!(by.as_str().is_some_and(|by| !by.contains("tdm_")), "the key's id, not the key: {by}");
     for unknown in ["/v1/alerts/alr_01ARZ3NDEKTSV4RRFFQ69G5FAV", "/v1/alerts/x"] {
         assert_eq!(client.get(unknown).await.problem()["code"], "not_found");
@@ -114,14 +125,17 @@ async fn each_act_may_be_done_twice_and_ends_with_the_episode() {
     let muted = act("mute", json!({ "until": until })).await.json();
     assert_eq!(act("mute", json!({ "until": until })).await.json(), muted);
     assert_eq!(muted["muted_until"], json!(until));
-    assert_eq!(act("unmute", json!({})).await.json()["muted_until"], json!(null));
-    assert_eq!(act("unmute", json!({})).await.json()["muted_until"], json!(null));
+    for body in [json!({}), json!({ "note": "again" })] {
+        assert_eq!(act("unmute", body).await.json()["muted_until"], json!(null));
+    }
     for (name, body, status, fault) in [
         ("mute", json!({ "until": in_seconds(-1) }), 422, ("until", "unfit_instant")),
         ("mute", json!({ "until": "tomorrow" }), 400, ("until", "invalid_value")),
+        ("mute", json!({ "until": "2099-01-01T00:00:00Z[UTC]" }), 400, ("until", "invalid_value")),
         ("mute", json!({ "note": "why" }), 400, ("until", "missing_field")),
         ("acknowledge", json!({ "note": "x".repeat(501) }), 400, ("note", "invalid_value")),
         ("resolve", json!({ "reason": "why" }), 400, ("reason", "unknown_field")),
+        ("unmute", json!({ "until": until }), 400, ("until", "unknown_field")),
     ] {
         let problem = act(name, body).await.problem();
         assert_eq!((&problem["status"], faults(&problem)), (&json!(status), vec![(fault.0.into(), fault.1.into())]), "{name}");

@@ -57,11 +57,21 @@ async fn every_answer_has_an_etag_and_is_not_sent_again_to_who_has_it() {
         assert!(whole.header("vary").is_some_and(|vary| vary.contains("authorization")), "{path}");
         // What says how fresh it is, says so in a header, too.
         assert_eq!(whole.header("data-exact").is_some(), body.get("freshness").is_some(), "{path}");
+        let head = client.send(reqwest::Method::HEAD, &path, &[]).await;
+        assert_eq!((head.status, head.text.as_str()), (200, ""), "{path}");
+        for header in ["etag", "content-length", "content-type", "cache-control", "vary", "data-watermark"] {
+            // How old the numbers are changes between the two.
+            let is_same = body.get("freshness").is_none() && path != "/v1/status";
+            assert_eq!(head.header(header).is_some(), whole.header(header).is_some(), "{path}: {header}");
+            assert!(!is_same || head.header(header) == whole.header(header), "{path}: {header}");
+        }
         if path == "/v1/status" {
             continue; // Nothing but freshness: its ETag changes with the clock.
         }
         let unchanged = again(&client, &path, etag).await;
         assert_eq!((unchanged.status, unchanged.text.as_str()), (304, ""), "{path}");
+        let head = client.send(reqwest::Method::HEAD, &path, &[("if-none-match", etag)]).await;
+        assert_eq!((head.status, head.header("etag")), (304, Some(etag)), "{path}");
         for header in ["etag", "cache-control", "vary", "data-exact", "ratelimit", "x-request-id"] {
             assert_eq!(unchanged.header(header).is_some(), whole.header(header).is_some(), "{path}: {header}");
         }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use reqwest::Method;
 use serde_json::{Value, json};
 use tidemark_runtime::clock;
 use tidemark_store::{Holder, KEYS_MAX, NewKey, Scope};
@@ -9,6 +10,7 @@ use tidemark_tests::deployment::DEADLINE;
 use tidemark_tests::{Answer, Client, wait_until};
 
 use super::stock::{Stock, faults, in_seconds, tenant};
+use super::webhook_endpoints::{ENDPOINTS, NOWHERE};
 
 const TENANT: &str = "/v1/tenant";
 const KEYS: &str = "/v1/api-keys";
@@ -107,8 +109,50 @@ async fn a_key_gives_what_it_has_and_is_shown_once() {
     expected.as_object_mut().unwrap().remove("key");
     assert_eq!(listed[1], expected);
     assert_eq!((&expected["name"], &expected["scopes"]), (&json!("dashboard"), &json!(["metrics:read"])));
+    for key in listed.as_array().unwrap() {
+        assert_eq!(maker.get(&format!("{KEYS}/{}", text(&key["id"]))).await.json(), *key);
+    }
     let (sizes, keys) = Stock::pages(&maker, KEYS, 1).await;
     assert_eq!((sizes, json!(keys)), (vec![1, 1], listed));
+    stock.api.stop().await;
+}
+
+/// Everything that makes something secret, by a key that may do it, and again by another of the same tenant.
+#[tokio::test]
+async fn a_kept_answer_hands_no_secret_to_another_key() {
+    let stock = Stock::open().await;
+    let maker = stock.client("acme").await;
+    let other = client_with(&stock, &[Scope::KeysWrite, Scope::MetricsRead, Scope::WebhooksWrite]).await;
+    let post = async |client: &Client, key: &str, path: &str, body: &Value| {
+        client.send_json(Method::POST, path, &[("idempotency-key", key)], body).await
+    };
+    let all = json!({ "scopes": ["alerts:write", "keys:write", "metrics:read"] });
+    let made = post(&maker, "one", KEYS, &all).await.json_of(201);
+    assert_eq!(refusal(&post(&other, "one", KEYS, &all).await), (403, "missing_scope".to_owned()));
+    // Nor where it could have made such a thing by itself.
+    for (key, path, body) in
+        [("two", KEYS, json!({ "scopes": ["metrics:read"] })), ("three", ENDPOINTS, json!({ "url": NOWHERE }))]
+    {
+        let first = post(&maker, key, path, &body).await.json_of(201);
+        assert_eq!(refusal(&post(&other, key, path, &body).await), (422, "idempotency_mismatch".to_owned()), "{path}");
+        assert_eq!(post(&maker, key, path, &body).await.json_of(201), first, "whoever had it may have it again");
+    }
+    assert_eq!(maker.get(&format!("{KEYS}/{}", text(&made["id"]))).await.json()["scopes"], made["scopes"]);
+    stock.api.stop().await;
+}
+
+#[tokio::test]
+async fn an_end_is_rfc_3339_and_the_last_there_is_can_be_had() {
+    let stock = Stock::open().await;
+    let acme = stock.client("acme").await;
+    let post = async |end: &str| acme.post(KEYS, &json!({ "scopes": ["metrics:read"], "expires_at": end })).await;
+    for end in ["2099-01-01T00:00:00[UTC]", "20990101T000000Z", "2099-01-01 00:00:00Z", "2099-01-01", "9999-12-31T23:59:59Z"] {
+        let problem = post(end).await.problem();
+        assert_eq!(faults(&problem), [("expires_at".to_owned(), "invalid_value".to_owned())], "{end}");
+        assert!(text(&problem["detail"]).ends_with("the last is 9999-12-30T22:00:00Z"), "{problem}");
+    }
+    assert_eq!(post("9999-12-30T22:00:00Z").await.json_of(201)["expires_at"], "9999-12-30T22:00:00Z");
+    assert_eq!(post("2099-01-01T01:00:00.999+01:00").await.json_of(201)["expires_at"], "2099-01-01T00:00:00Z");
     stock.api.stop().await;
 }
 
@@ -123,7 +167,9 @@ async fn a_key_that_is_deleted_is_refused_from_the_next_request_on() {
     }
     assert_eq!(stock.client("rival").await.delete(&path).await.status, 404);
     assert_eq!(given.delete(&path).await.status, 403);
+    assert_eq!(acme.get(&path).await.json()["id"], made["id"]);
     assert_eq!(acme.delete(&path).await.status, 204);
+    assert_eq!(refusal(&acme.get(&path).await), (404, "not_found".to_owned()));
     assert_eq!(refusal(&given.get(TENANT).await), (401, "unauthenticated".to_owned()));
     assert_eq!(acme.delete(&path).await.status, 404);
     // Its own, too.

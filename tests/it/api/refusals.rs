@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 use tidemark_runtime::clock;
 use tidemark_tests::{Answer, Fault, When};
 
-use super::Shop;
 use super::orders::Order;
+use super::stock::{Stock, faults};
+use super::{Shop, admin, operations};
 
 const VALUES: &str = "/v1/metrics/sales/values";
 
@@ -177,7 +178,9 @@ async fn a_database_that_fails_is_a_503_that_says_when_to_come_back_and_nothing_
         let told = ["Throughput", "dynamodb", "127.0.0.1", "front", "tidemark-control", "SdkError", "panicked"];
         told.iter().all(|inside| !answer.text.contains(inside))
     };
-    for (call, fault) in [("GetItem", Fault::Throttle), ("Query", Fault::ServerError), ("GetItem", Fault::Reset)] {
+    let faults =
+        [("GetItem", Fault::Throttle), ("GetItem", Fault::ServerError), ("Query", Fault::ServerError), ("GetItem", Fault::Reset)];
+    for (call, fault) in faults {
         front.fault(call, When::Matching(Box::new(|_| true)), fault);
         let answer = client.get(VALUES).await;
         assert_eq!((answer.status, &answer.problem()["code"]), (503, &json!("store_unavailable")), "{call} {fault:?}");
@@ -187,4 +190,23 @@ async fn a_database_that_fails_is_a_503_that_says_when_to_come_back_and_nothing_
         assert_eq!(client.get(VALUES).await.status, 200, "it recovers by itself");
     }
     shop.api.stop().await;
+}
+
+/// What is asked for with a word about how is not done without it.
+#[tokio::test]
+async fn what_takes_no_body_ignores_none() {
+    let stock = Stock::open().await;
+    let (tenant, operator) = (stock.client("acme").await, admin::operator(&stock).await);
+    let operations = operations::all(&tenant).await.into_iter().filter(operations::Operation::takes_no_body);
+    let operations: Vec<_> = operations.collect();
+    assert!(operations.len() >= 8, "{operations:?}");
+    for operation in operations {
+        let client = if operation.is_operators() { &operator } else { &tenant };
+        let send = async |body: Value| client.send_json(operation.method.clone(), &operation.path(), &[], &body).await;
+        let refused = send(json!({ "dry_run": true })).await;
+        assert_eq!(refused.status, 400, "{operation:?}: {}", refused.text);
+        assert_eq!(faults(&refused.problem()), [("dry_run".to_owned(), "unknown_field".to_owned())], "{operation:?}");
+        assert_eq!(send(json!({})).await.status, 404, "{operation:?}");
+    }
+    stock.api.stop().await;
 }

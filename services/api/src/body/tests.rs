@@ -94,3 +94,21 @@ async fn a_body_is_one_json_object_and_says_so() {
         assert!(matches!(refused, Err(ApiError::UnsupportedMediaType)), "{untyped}");
     }
 }
+
+#[tokio::test]
+async fn where_no_body_is_taken_none_is_ignored() {
+    for (kind, nothing) in
+        [(None, ""), (Some("application/json"), ""), (None, "{}"), (Some("text/plain"), " {} "), (None, "null")]
+    {
+        assert!(NoBody::from_request(request(kind, nothing), &()).await.is_ok(), "{kind:?} {nothing}");
+    }
+    for (kind, some) in [(Some("application/json"), "[]"), (None, "x"), (Some("application/x-www-form-urlencoded"), "force=1")] {
+        let refused = NoBody::from_request(request(kind, some), &()).await;
+        assert!(matches!(refused, Err(ApiError::Body(_))), "{some}");
+    }
+    let refused = NoBody::from_request(request(None, r#"{"until": null, "note": "x"}"#), &()).await;
+    let Err(ApiError::Parameters(errors)) = refused else { panic!("{refused:?}") };
+    let told: Vec<_> = errors.iter().map(|error| (error.parameter.as_str(), error.code, error.detail.as_str())).collect();
+    let none = "there are no fields here";
+    assert_eq!(told, [("note", Code::UnknownField, none), ("until", Code::UnknownField, none)]);
+}

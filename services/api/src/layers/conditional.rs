@@ -1,7 +1,7 @@
 //! `If-None-Match`: what the client has already is not sent again (RFC 9110 §13.1.2).
 //!
-//! Every answer to a GET has an ETag. Configuration has a strong one, its version; what says how fresh it is has a weak one over the
-//! rest of it; all else gets a weak one over its whole body here, so that no route is without.
+//! Every answer to a GET has an ETag. Configuration has a strong one, its version, with a digest where more is shown; what says how fresh
+//! it is has a weak one over the rest of it; all else gets a weak one over its whole body here, so that no route is without.
 
 use axum::body::{Body, to_bytes};
 use axum::extract::Request;
@@ -20,15 +20,13 @@ pub(crate) const CACHE_CONTROL: HeaderValue = HeaderValue::from_static("private,
 const OF_THE_BODY: [HeaderName; 2] = [header::CONTENT_TYPE, header::CONTENT_LENGTH];
 
 pub(crate) async fn layer(request: Request, next: Next) -> Response {
-    let reads = matches!(*request.method(), Method::GET | Method::HEAD) && request.uri().path().starts_with(ANSWERS);
-    let is_head = *request.method() == Method::HEAD;
+    let reads = *request.method() == Method::GET && request.uri().path().starts_with(ANSWERS);
     let known = request.headers().clone();
     let response = next.run(request).await;
     if !reads || response.status() != StatusCode::OK {
         return response;
     }
-    // The body of an answer to HEAD is gone already.
-    let mut response = if is_head { response } else { tagged(response).await };
+    let mut response = tagged(response).await;
     // Another key of the same browser may be another tenant's.
     response.headers_mut().append(header::VARY, HeaderValue::from_static("authorization"));
     let etag = response.headers().get(header::ETAG);

@@ -37,7 +37,7 @@ pub(crate) fn limits() -> [(&'static str, Header); 2] {
 /// The headers of an answer to a conditional read, whether it has a body or not.
 pub(crate) fn validators() -> [(&'static str, Header); 3] {
     [
-        ("ETag", header("For `If-None-Match`; of configuration its version, for `If-Match`, too.")),
+        ("ETag", header("For `If-None-Match`; of configuration the version, or it and a digest, for `If-Match`, too.")),
         ("Cache-Control", header("`private, no-cache`: it may be kept, and is to be asked for again each time.")),
         ("Vary", header("The request's headers that the answer depends on.")),
     ]
@@ -86,7 +86,7 @@ fn omissible(operation: &mut Operation) {
 
 fn idempotent(operation: &mut Operation) {
     let text = "Makes the request safe to repeat: for 24 hours, the same key with the same body has the first one's answer, and no \
-                further effect. A UUID is a good key.";
+                further effect. An answer with a secret is repeated only to the credential that had it first. A UUID is a good key.";
     let schema = ObjectBuilder::new().schema_type(Type::String).min_length(Some(1)).max_length(Some(LENGTH_MAX));
     add_parameter(operation, "Idempotency-Key", text, schema.pattern(Some("^[!-~]+$")));
     add_response(operation, "409", "Conflict");

@@ -46,6 +46,7 @@ pub(crate) fn firing() -> Alert {
         event_at: FIRED_AT,
         acknowledged: None,
         muted: None,
+        actions: Vec::new(),
         updated_at: FIRED_AT,
     }
 }

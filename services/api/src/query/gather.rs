@@ -5,7 +5,7 @@ use tidemark_domain::{MetricName, running::RunningMetric};
 use tidemark_store::{Row, RowRange, RowsError, Span, Store, Tenant};
 
 use super::ask::Ask;
-use super::plan::{Ground, Plan, ROWS_READ_MAX};
+use super::plan::{Ground, Plan, ROWS_READ_MAX, TooMany};
 use crate::problem::ApiError;
 
 /// The rows of the range, and of the range it is compared with.
@@ -56,5 +56,5 @@ impl Shelf<'_> {
 }
 
 fn too_many(ask: &Ask, ground: Ground<'_>) -> ApiError {
-    ground.too_large(ask, ask.granularity, &format!("more than {ROWS_READ_MAX} rows answer it")).into()
+    ground.too_large(ask, ask.granularity, TooMany::Counted).into()
 }

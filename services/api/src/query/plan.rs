@@ -51,6 +51,17 @@ impl Comparison {
     }
 }
 
+/// How it is known that too many rows would be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum TooMany {
+    /// The range has buckets for so many, whatever is asked of each.
+    #[error("at least {0} rows would be read")]
+    Buckets(u64),
+    /// They were counted while they were read.
+    #[error("more than {ROWS_READ_MAX} rows answer it")]
+    Counted,
+}
+
 /// What a plan depends on beside the question.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Ground<'a> {
@@ -142,8 +153,7 @@ impl Ground<'_> {
         }
         let rows = spans.iter().map(buckets_of).sum::<u64>().saturating_mul(u64::from(self.lanes));
         if rows > ROWS_READ_MAX as u64 {
-            let about = format!("at least {rows} rows would be read");
-            return Err(self.too_large(ask, granularity, &about));
+            return Err(self.too_large(ask, granularity, TooMany::Buckets(rows)));
         }
         Ok(spans)
     }
@@ -165,16 +175,20 @@ impl Ground<'_> {
     }
 
     /// The refusal of a question that would read too many rows, naming the cheaper way where there is one.
-    pub(crate) fn too_large(&self, ask: &Ask, granularity: Option<Granularity>, about: &str) -> ParameterError {
+    pub(crate) fn too_large(&self, ask: &Ask, granularity: Option<Granularity>, rows: TooMany) -> ParameterError {
         let zone = self.tenant_zone;
         let (parameter, cheaper) = if ask.zone != *zone {
             ("time_zone", format!("time_zone={zone}, which is answered from day rows, is cheaper for granularities from P1D on"))
         } else if granularity.is_some_and(|granularity| !granularity.is_days()) {
             ("granularity", "granularity=P1D, which is answered from day rows, is cheaper".to_owned())
         } else {
-            ("from", "a shorter range, a filter, or a smaller group_by is cheaper".to_owned())
+            let cheaper = match rows {
+                TooMany::Buckets(_) => "a shorter range is cheaper",
+                TooMany::Counted => "a shorter range, a filter, or a smaller group_by is cheaper",
+            };
+            ("from", cheaper.to_owned())
         };
-        let detail = format!("{about}, and an answer may read {ROWS_READ_MAX}: {cheaper}");
+        let detail = format!("{rows}, and an answer may read {ROWS_READ_MAX}: {cheaper}");
         ParameterError::new(parameter, Code::QueryTooLarge, detail)
     }
 }

@@ -11,13 +11,13 @@ use tidemark_store::{DeleteError, Tenant, TenantCreated, TenantSettings};
 use utoipa::ToSchema;
 
 use crate::auth::Operator;
-use crate::body::Body;
+use crate::body::{Body, NoBody};
 use crate::etag::{self, IfMatch};
 use crate::idempotency::{Attempt, Created, Creation, IdempotencyKey};
 use crate::page::{List, Page, PageParameters, PageRequest};
 use crate::params::{NoParameters, Params};
 use crate::problem::{ApiError, Conflict, Conflicting, NotFound, Preconditioned, Unavailable, Unprocessable, WithBody};
-use crate::routes::api_keys::form::{IssuedKeyShape, KeyBody, KeyForm, issue};
+use crate::routes::api_keys::form::{IssuedKeyShape, KeyBody, KeyForm, Maker, issue};
 use crate::routes::tenant::form::{self, TenantBody, TenantForm, TenantPatch};
 use crate::routes::tenant::{TenantShape, change, version};
 use crate::state::{ApiState, CHANGE_ATTEMPTS_MAX};
@@ -96,7 +96,8 @@ pub(crate) async fn create_admin_tenant(
     key: IdempotencyKey,
     Body(body): Body,
 ) -> Result<Response, ApiError> {
-    let creation = Creation { state: &state, tenant: None, operation: "create_admin_tenant", key: &key, body: &body };
+    let (operation, secret_for) = ("create_admin_tenant", None);
+    let creation = Creation { state: &state, tenant: None, operation, secret_for, key: &key, body: &body };
     let make = async |attempt: &Attempt| {
         let (new, now) = (TenantForm::read_new(body.clone())?, state.now());
         let tenant = operator.tenant(new.id.as_str())?;
@@ -109,7 +110,7 @@ pub(crate) async fn create_admin_tenant(
             version: 1,
             ..stands
         };
-        let created = Created::new(format!("/v1/admin/tenants/{}", new.id), &AdminTenant::of(settings.clone()));
+        let created = Created::new(&AdminTenant::of(settings.clone())).at(format!("/v1/admin/tenants/{}", new.id));
         let created = created.versioned(version(&settings));
         let settled = attempt.settled(&created);
         match state.store.create_tenant_once(&new, now, settled.as_ref()).await {
@@ -188,6 +189,7 @@ pub(crate) async fn delete_admin_tenant(
     _: NoParameters,
     if_match: IfMatch,
     Path(id): Path<String>,
+    _: NoBody,
 ) -> Result<StatusCode, ApiError> {
     let tenant = operator.tenant(&id)?;
     for attempt in 0..CHANGE_ATTEMPTS_MAX {
@@ -213,14 +215,15 @@ pub(crate) async fn delete_admin_tenant(
 }
 
 /// Makes a key for a tenant. It is in this answer, and never again.
+///
+/// The tenant itself finds it among its keys, and can delete it.
 #[utoipa::path(
     post, path = "/v1/admin/tenants/{id}/api-keys", operation_id = "create_admin_api_key", tag = "admin",
     security(("api_key" = ["operator"])),
     params(("id" = String, Path, description = "The tenant's id.", example = "acme")),
     request_body = KeyBody,
     responses(
-        (status = 201, description = "The key.", body = IssuedKeyShape,
-         headers(("Location" = String, description = "Its address, where its tenant can delete it."))),
+        (status = 201, description = "The key.", body = IssuedKeyShape),
         NotFound, WithBody, Conflicting, Unprocessable, ApiError,
     ),
 )]
@@ -235,10 +238,11 @@ pub(crate) async fn create_admin_api_key(
     let tenant = operator.tenant(&id)?;
     find(&state, &tenant).await?;
     // The tenant is a part of what the key of the request stands for.
-    let creation = Creation { state: &state, tenant: Some(&tenant), operation: "create_admin_api_key", key: &key, body: &body };
+    let (operation, secret_for) = ("create_admin_api_key", Some(operator.key_id.as_str()));
+    let creation = Creation { state: &state, tenant: Some(&tenant), operation, secret_for, key: &key, body: &body };
     let made = creation.once(async |attempt| {
         let form = KeyForm::read(body.clone(), state.now())?;
-        issue(&state, &tenant, form, &operator.key_id, attempt).await
+        issue(&state, &tenant, form, Maker::Operator(&operator.key_id), attempt).await
     });
     made.await
 }

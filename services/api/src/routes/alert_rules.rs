@@ -15,7 +15,7 @@ use tidemark_store::{RULES_MAX, RuleError, ulid};
 use utoipa::ToSchema;
 
 use crate::auth::{Caller, scope};
-use crate::body::{Body, merge};
+use crate::body::{Body, NoBody, merge};
 use crate::etag::{self, IfMatch};
 use crate::idempotency::{Attempt, Created, Creation, IdempotencyKey};
 use crate::openapi::shapes;
@@ -141,13 +141,14 @@ pub(crate) async fn create_alert_rule(
     Body(body): Body,
 ) -> Result<Response, ApiError> {
     let (now, tenant) = (state.now(), &caller.tenant);
-    let creation = Creation { state: &state, tenant: Some(tenant), operation: "create_alert_rule", key: &key, body: &body };
+    let (operation, secret_for) = ("create_alert_rule", None);
+    let creation = Creation { state: &state, tenant: Some(tenant), operation, secret_for, key: &key, body: &body };
     let make = async |attempt: &Attempt| {
         let form = RuleForm::read(body.clone(), &state.running(), tenant)?;
         let id = RuleId::from_ulid_text(&ulid(now, rand::random())).expect("a ULID's text");
         let rule = form.into_rule(id, now);
         let location = format!("/v1/alert-rules/{}", rule.id);
-        let created = Created::new(location, &AlertRule::from(rule.clone())).versioned(rule.version);
+        let created = Created::new(&AlertRule::from(rule.clone())).at(location).versioned(rule.version);
         let settled = attempt.settled(&created);
         state.store.create_rule_once(tenant, &rule, now, settled.as_ref()).await.map_err(of_rule_error)?;
         Ok(created)
@@ -233,6 +234,7 @@ pub(crate) async fn delete_alert_rule(
     _: NoParameters,
     if_match: IfMatch,
     Path(id): Path<String>,
+    _: NoBody,
 ) -> Result<StatusCode, ApiError> {
     let now = state.now();
     for _ in 0..CHANGE_ATTEMPTS_MAX {

@@ -11,14 +11,14 @@ use tidemark_store::Holder;
 use utoipa::ToSchema;
 
 use crate::auth::{Caller, scope};
-use crate::body::Body;
+use crate::body::{Body, NoBody};
 use crate::idempotency::{Creation, IdempotencyKey};
 use crate::page::{List, Page, PageParameters, PageRequest};
 use crate::params::{NoParameters, Params};
 use crate::problem::{ApiError, NotFound, Unprocessable, WithBody};
 use crate::state::ApiState;
 
-use form::{ApiKeyShape, IssuedKeyShape, KeyBody, KeyForm};
+use form::{ApiKeyShape, IssuedKeyShape, KeyBody, KeyForm, Maker};
 
 /// A page of keys, oldest first.
 #[derive(Debug, Serialize, ToSchema)]
@@ -59,7 +59,7 @@ pub(crate) async fn list_api_keys(
     request_body = KeyBody,
     responses(
         (status = 201, description = "The key.", body = IssuedKeyShape,
-         headers(("Location" = String, description = "Its address, where it can be deleted."))),
+         headers(("Location" = String, description = "Its address."))),
         WithBody, Unprocessable, ApiError,
     ),
 )]
@@ -70,16 +70,33 @@ pub(crate) async fn create_api_key(
     key: IdempotencyKey,
     Body(body): Body,
 ) -> Result<Response, ApiError> {
-    let operation = "create_api_key";
-    let creation = Creation { state: &state, tenant: Some(&caller.tenant), operation, key: &key, body: &body };
-    let made = creation.once(async |attempt| {
-        let form = KeyForm::read(body.clone(), state.now())?;
-        if let Some(missing) = form.scopes.difference(&caller.scopes).next() {
-            return Err(ApiError::MissingScope(*missing));
-        }
-        form::issue(&state, &caller.tenant, form, &caller.key_id, attempt).await
-    });
-    made.await
+    let form = KeyForm::read(body.clone(), state.now())?;
+    // Before anything is answered that was answered before: to somebody else, it may be.
+    if let Some(missing) = form.scopes.difference(&caller.scopes).next() {
+        return Err(ApiError::MissingScope(*missing));
+    }
+    let (operation, tenant, by) = ("create_api_key", &caller.tenant, caller.key_id.as_str());
+    let creation = Creation { state: &state, tenant: Some(tenant), operation, secret_for: Some(by), key: &key, body: &body };
+    creation.once(async |attempt| form::issue(&state, tenant, form, Maker::Colleague(by), attempt).await).await
+}
+
+/// One key, if it has not expired; without what makes it a key.
+#[utoipa::path(
+    get, path = "/v1/api-keys/{id}", operation_id = "get_api_key", tag = "tenant",
+    security(("api_key" = ["keys:write"])),
+    params(("id" = String, Path, description = "The key's id.", example = "019d3e0fd6c85b9a10fe")),
+    responses((status = 200, description = "The key.", body = ApiKeyShape), NotFound, ApiError),
+)]
+pub(crate) async fn get_api_key(
+    caller: Caller<scope::KeysWrite>,
+    State(state): State<ApiState>,
+    _: NoParameters,
+    Path(id): Path<String>,
+) -> Result<Json<ApiKeyShape>, ApiError> {
+    let holder = Holder::Tenant(caller.tenant.clone());
+    let keys = state.store.keys(&holder, state.now()).await.map_err(ApiError::of_store)?;
+    let key = keys.into_iter().find(|key| key.id == id).ok_or(ApiError::NotFound)?;
+    Ok(Json(ApiKeyShape::of(key, &caller.key_id)))
 }
 
 /// Deletes a key: from the next request on it is refused. Also the one that this request is made with.
@@ -94,6 +111,7 @@ pub(crate) async fn delete_api_key(
     State(state): State<ApiState>,
     _: NoParameters,
     Path(id): Path<String>,
+    _: NoBody,
 ) -> Result<StatusCode, ApiError> {
     let holder = Holder::Tenant(caller.tenant.clone());
     if !state.store.delete_key(&holder, &id).await.map_err(ApiError::of_store)? {

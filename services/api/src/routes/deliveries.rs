@@ -12,6 +12,7 @@ use tidemark_store::{Attempt, Delivery, DeliveryId, DeliveryQuery, DeliveryState
 use utoipa::ToSchema;
 
 use crate::auth::{Caller, scope};
+use crate::body::NoBody;
 use crate::openapi::shapes::{AttemptOutcome, AttemptTrigger};
 use crate::page::{List, Page, PageParameters, PageRequest};
 use crate::params::{NoParameters, Params};
@@ -224,6 +225,7 @@ pub(crate) async fn retry_delivery(
     State(state): State<ApiState>,
     _: NoParameters,
     Path(id): Path<String>,
+    _: NoBody,
 ) -> Result<(StatusCode, Json<DeliveryEntry>), ApiError> {
     let (now, tenant) = (state.now(), &caller.tenant);
     for _ in 0..CHANGE_ATTEMPTS_MAX {

@@ -133,7 +133,7 @@ async fn status_of(
     gaps.sort_by_key(|gap| std::cmp::Reverse(gap.detected_at));
     let later = later_definitions(running, name);
     let freshness = Freshness::of(&reading, now).because(Reason::Definitions, !later.is_empty());
-    let freshness = freshness.because(Reason::BrokenRow, quarantined.overflows > 0);
+    let freshness = freshness.because(Reason::BrokenRow, quarantined.is_missed());
     let describe = |reason: &Reason| Description { reason: *reason, detail: detail_of(*reason, &freshness, gaps.len(), &later) };
     let descriptions = freshness.reasons.iter().map(describe).collect();
     Ok(SourceStatus {
@@ -175,7 +175,10 @@ fn detail_of(reason: Reason, freshness: &Freshness, gaps: usize, later: &[String
         }
         Reason::Gap => format!("parts of the stream that were lost before they were read: {gaps}; see `gaps`"),
         Reason::Definitions => format!("defined later than the deployment, and counted from then on: {}", later.join(", ")),
-        Reason::BrokenRow => "a row has refused a change that did not fit into 38 digits; see `/v1/quarantine`".to_owned(),
+        Reason::BrokenRow => {
+            "changes did not fit into 38 digits, or could not be counted by what is stored for the tenant; see `/v1/quarantine`"
+                .to_owned()
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
+use futures::TryFutureExt;
 use jiff::Timestamp;
 use tidemark_domain::running::RunningMetric;
 use tidemark_domain::{MetricName, Zone};
@@ -100,13 +101,17 @@ pub(crate) async fn get_metric_values(
     let plan = params.finish_some(&KNOWN, || plan)?;
     let shelf = Shelf { store: &state.store, tenant: &caller.tenant, name: &name, metric };
     let question = Question { name: &name, metric, ask: &ask, plan: &plan, zone: &zone };
-    let compute = async {
+    let compute = Box::pin(async {
         // The watermark is read before the rows, so that every change up to it is in them.
         let reading = sources::reading(&state.streams, source).await?;
-        let gathered = shelf.gather(&ask, &plan, ground).await?;
-        let answer = question.answer(&gathered, Freshness::of(&reading, now))?;
+        let quarantined = state.store.quarantine_counts(&caller.tenant).map_err(ApiError::of_store);
+        let (gathered, quarantined) = futures::try_join!(shelf.gather(&ask, &plan, ground), quarantined)?;
+        // What no row could take shows in the rows; what was never counted, only here.
+        let is_missed = quarantined.get(&metric.definition.source).is_some_and(|count| count.uncounted > 0);
+        let freshness = Freshness::of(&reading, now).because(Reason::BrokenRow, is_missed);
+        let answer = question.answer(&gathered, freshness)?;
         Ok(written(format, answer, &ask, metric.definition.currency.is_some()))
-    };
+    });
     let answer = state.answers.get(question.shared_by(&caller.tenant, format), compute).await?;
     let vary = [(header::VARY, HeaderValue::from_static("accept"))];
     Ok((vary, &*answer).into_response())

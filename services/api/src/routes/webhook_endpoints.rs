@@ -18,7 +18,7 @@ use tidemark_webhooks::secret::Secret;
 use utoipa::ToSchema;
 
 use crate::auth::{Caller, scope};
-use crate::body::{Body, merge};
+use crate::body::{Body, NoBody, merge};
 use crate::etag::IfMatch;
 use crate::idempotency::{Attempt, Created, Creation, IdempotencyKey};
 use crate::page::{List, Page, PageParameters, PageRequest};
@@ -72,7 +72,7 @@ pub(crate) async fn list_webhook_endpoints(
     responses(
         (status = 201, description = "The endpoint, with its secret.", body = SecretShown,
          headers(
-             ("ETag" = String, description = "Its version, for `If-Match`."),
+             ("ETag" = String, description = "Its version, for `If-Match`, and a digest of what else is shown."),
              ("Location" = String, description = "Its address."),
          )),
         WithBody, Unprocessable, ApiError,
@@ -86,8 +86,8 @@ pub(crate) async fn create_webhook_endpoint(
     Body(body): Body,
 ) -> Result<Response, ApiError> {
     let (now, tenant) = (state.now(), &caller.tenant);
-    let operation = "create_webhook_endpoint";
-    let creation = Creation { state: &state, tenant: Some(tenant), operation, key: &key, body: &body };
+    let (operation, secret_for) = ("create_webhook_endpoint", Some(caller.key_id.as_str()));
+    let creation = Creation { state: &state, tenant: Some(tenant), operation, secret_for, key: &key, body: &body };
     let make = async |attempt: &Attempt| {
         let form = EndpointForm::read(body.clone(), None, &state.webhooks).await?;
         let (id, secret) = (EndpointId::from_ulid_text(&ulid(now, rand::random())).expect("a ULID's text"), Secret::generate());
@@ -95,7 +95,7 @@ pub(crate) async fn create_webhook_endpoint(
         let endpoint = enabled(form, id, sealed, now);
         let location = format!("/v1/webhook-endpoints/{}", endpoint.id);
         let shown = secret::shown(endpoint.clone(), &secret, now);
-        let created = Created::new(location, &shown).versioned(endpoint.version).with_secret();
+        let created = Created::new(&shown).at(location).tagged(&shown.endpoint.etag());
         let settled = attempt.settled(&created);
         state.store.create_endpoint_once(tenant, &endpoint, settled.as_ref()).await.map_err(of_endpoint_error)?;
         Ok(created)
@@ -129,7 +129,7 @@ fn enabled(form: EndpointForm, id: EndpointId, secret: String, now: Timestamp) -
     params(("id" = String, Path, description = "The endpoint's id.", example = "ep_01ARZ3NDEKTSV4RRFFQ69G5FAY")),
     responses(
         (status = 200, description = "The endpoint.", body = WebhookEndpoint,
-         headers(("ETag" = String, description = "Its version, for `If-Match`."))),
+         headers(("ETag" = String, description = "Its version, for `If-Match`, and a digest of what else is shown."))),
         NotFound, ApiError,
     ),
 )]
@@ -152,7 +152,7 @@ pub(crate) async fn get_webhook_endpoint(
     request_body(content((EndpointPatch = "application/merge-patch+json"), (EndpointPatch = "application/json"))),
     responses(
         (status = 200, description = "The endpoint as it is now.", body = WebhookEndpoint,
-         headers(("ETag" = String, description = "Its version, for `If-Match`."))),
+         headers(("ETag" = String, description = "Its version, for `If-Match`, and a digest of what else is shown."))),
         NotFound, WithBody, Preconditioned, Unprocessable, ApiError,
     ),
 )]
@@ -198,6 +198,7 @@ pub(crate) async fn delete_webhook_endpoint(
     _: NoParameters,
     if_match: IfMatch,
     Path(id): Path<String>,
+    _: NoBody,
 ) -> Result<StatusCode, ApiError> {
     for _ in 0..CHANGE_ATTEMPTS_MAX {
         let read = find(&state, &caller, &id).await?;

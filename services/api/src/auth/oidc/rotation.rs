@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use futures::FutureExt;
 use futures::future::{BoxFuture, Shared};
+use tidemark_runtime::process::chain;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -117,7 +118,7 @@ impl State {
                 tracing::debug!(keys = keys.len(), "the keys of the tokens' issuer");
                 self.known = Some(Known { keys, at: now });
             }
-            Err(error) => tracing::warn!(error = &*error as &dyn std::error::Error, "no keys of the tokens' issuer"),
+            Err(error) => tracing::warn!(error = %chain(&*error), "no keys of the tokens' issuer"),
         }
     }
 

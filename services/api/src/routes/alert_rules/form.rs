@@ -77,9 +77,11 @@ pub(crate) struct ScopeForm {
     /// Needed only if several are defined.
     #[schema(min_length = 1)]
     inventory: Option<String>,
-    /// Every item unless given, or `*`.
+    /// One item; `*`, or none given, is every item.
+    #[schema(min_length = 1)]
     item: Option<String>,
-    /// Every location unless given, or `*`.
+    /// One location; `*`, or none given, is every location.
+    #[schema(min_length = 1)]
     location: Option<String>,
 }
 
@@ -145,8 +147,13 @@ fn read_scope(fields: &mut Fields, running: &Running, tenant: &Tenant) -> Option
     let name = fields.text("inventory");
     let inventory = inventory::named(running, tenant, "scope.inventory", name.as_deref());
     let inventory: Option<InventoryName> = inventory.map_err(|error| fields.refuse_with(error)).ok();
-    let item = fields.text("item").filter(|item| item != EVERY);
-    let location = fields.text("location").filter(|location| location != EVERY);
+    let [item, location] = ["item", "location"].map(|name| {
+        let text = fields.text(name);
+        if text.as_deref() == Some("") {
+            fields.refuse(name, Code::InvalidScope, format!("is not empty; `{EVERY}` means all"));
+        }
+        text.filter(|text| text != EVERY)
+    });
     let scope = Scope { inventory: inventory?, item, location };
     // What could not be a level's key is in no row's, and would be too long for the job that looks for it.
     let key = LevelKey {

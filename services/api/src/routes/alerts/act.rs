@@ -128,14 +128,15 @@ pub(crate) async fn mute_alert(
     act(&state, &caller, &id, mute).await
 }
 
-/// Lets deliveries go on.
+/// Lets deliveries go on, if they were stopped.
 #[utoipa::path(
     post, path = "/v1/alerts/{id}/unmute", operation_id = "unmute_alert", tag = "alerts",
     security(("api_key" = ["alerts:write"])),
     params(("id" = String, Path, description = "The alert's id.", example = "alr_01ARZ3NDEKTSV4RRFFQ69G5FAV")),
+    request_body = Option<Remark>,
     responses(
         (status = 200, description = "The alert as it stands.", body = shapes::Alert),
-        NotFound, Conflicting, ApiError,
+        NotFound, WithBody, Conflicting, ApiError,
     ),
 )]
 pub(crate) async fn unmute_alert(
@@ -143,8 +144,11 @@ pub(crate) async fn unmute_alert(
     State(state): State<ApiState>,
     _: NoParameters,
     Path(id): Path<String>,
+    OptionalBody(body): OptionalBody,
 ) -> Result<Json<payload::Alert>, ApiError> {
-    act(&state, &caller, &id, Act::Unmute).await
+    let note = remark(body)?;
+    let by = caller.key_id.clone();
+    act(&state, &caller, &id, Act::Unmute { by, note }).await
 }
 
 fn remark(body: Object) -> Result<Option<Note>, ApiError> {

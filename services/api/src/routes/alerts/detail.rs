@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tidemark_domain::alert::{AlertState, Note, Reason};
+use tidemark_domain::alert::{self, Acknowledged, ActionKind};
 use tidemark_domain::{Alert, EventId};
 use tidemark_store::{Event, EventKey, EventPage, EventState};
 use tidemark_webhooks::payload;
@@ -23,7 +23,8 @@ pub(crate) struct AlertDetail {
     pub alert: payload::Alert,
     /// Of the least fresh inventory.
     pub freshness: Freshness,
-    /// What people did: the standing acknowledgement and mute, and the resolving by hand.
+    /// What people did, in order: the last 8, and the acknowledgement that stands, however long ago.
+    #[schema(max_items = 9)]
     pub actions: Vec<Action>,
     /// What was announced, in order; the last 100.
     #[schema(max_items = 100)]
@@ -37,10 +38,15 @@ pub(crate) struct AlertDetail {
 #[schema(as = AlertAction)]
 pub(crate) struct Action {
     pub action: ActionName,
+    #[schema(value_type = String, format = DateTime)]
+    pub at: Timestamp,
     /// The id of the key.
     pub by: String,
     #[schema(required)]
     pub note: Option<String>,
+    /// Until when it was muted; null for what is no mute.
+    #[schema(value_type = Option<String>, format = DateTime, required)]
+    pub until: Option<Timestamp>,
 }
 
 /// What can be done about an alert.
@@ -50,6 +56,7 @@ pub(crate) struct Action {
 pub(crate) enum ActionName {
     Acknowledged,
     Muted,
+    Unmuted,
     Resolved,
 }
 
@@ -105,20 +112,30 @@ impl AlertEventEntry {
     }
 }
 
+impl From<&alert::Action> for Action {
+    fn from(done: &alert::Action) -> Self {
+        let (action, until) = match done.kind {
+            ActionKind::Acknowledged => (ActionName::Acknowledged, None),
+            ActionKind::Muted { until } => (ActionName::Muted, Some(until)),
+            ActionKind::Unmuted => (ActionName::Unmuted, None),
+            ActionKind::Resolved => (ActionName::Resolved, None),
+        };
+        let note = done.note.as_ref().map(|note| note.as_str().to_owned());
+        Self { action, at: done.at, by: done.by.clone(), note, until }
+    }
+}
+
+/// What the alert remembers of what was done, and before it the acknowledgement that stands, if that is no longer among it: whoever
+/// reads this wants to know who is at it.
 fn actions(alert: &Alert) -> Vec<Action> {
-    let action = |action, by: &str, note: Option<&Note>| Action {
-        action,
-        by: by.to_owned(),
-        note: note.map(|note| note.as_str().to_owned()),
-    };
-    let acknowledged = alert.acknowledged.as_ref();
-    let acknowledged = acknowledged.map(|done| action(ActionName::Acknowledged, &done.by, done.note.as_ref()));
-    let muted = alert.muted.as_ref().map(|done| action(ActionName::Muted, &done.by, done.note.as_ref()));
-    let resolved = match &alert.state {
-        AlertState::Resolved { reason: Reason::Manual { by, note }, .. } => Some(action(ActionName::Resolved, by, note.as_ref())),
-        _ => None,
-    };
-    [acknowledged, muted, resolved].into_iter().flatten().collect()
+    let standing = alert.acknowledged.as_ref().map(|Acknowledged { at, by, note }| alert::Action {
+        kind: ActionKind::Acknowledged,
+        at: *at,
+        by: by.clone(),
+        note: note.clone(),
+    });
+    let forgotten = standing.iter().filter(|standing| !alert.actions.contains(standing));
+    forgotten.chain(&alert.actions).map(Action::from).collect()
 }
 
 fn example() -> serde_json::Value {
@@ -126,7 +143,10 @@ fn example() -> serde_json::Value {
     example["freshness"] = serde_json::json!({
         "watermark": "2026-03-30T09:14:07.412Z", "lag_ms": 1800, "status": "live", "exact": true, "reasons": []
     });
-    example["actions"] = serde_json::json!([]);
+    example["actions"] = serde_json::json!([{
+        "action": "muted", "at": "2026-03-30T09:20:00Z", "by": "019d3e0fd6c85b9a10fe", "note": "Stocktaking.",
+        "until": "2026-03-30T12:00:00Z"
+    }]);
     example["events"] = serde_json::json!([{
         "id": "evt_01ARZ3NDEKTSV4RRFFQ69G5FAX", "type": "inventory.alert.fired", "sequence": 1,
         "timestamp": "2026-03-30T09:14:05Z", "state": "done"

@@ -12,6 +12,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use crate::body::{Fields, Object};
 use crate::idempotency::{Attempt, Created};
+use crate::iso8601;
 use crate::problem::{ApiError, Code, Conflict, Unavailable};
 use crate::routes::tenant::form::checked_name;
 use crate::state::ApiState;
@@ -26,7 +27,7 @@ pub(crate) struct KeyBody {
     name: Option<String>,
     #[schema(value_type = Vec<ScopeName>, min_items = 1)]
     scopes: Vec<String>,
-    /// From when on it is refused, to the second; never unless given.
+    /// From when on it is refused; a fraction of a second is left off. Never unless given.
     #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<String>,
 }
@@ -85,6 +86,15 @@ pub(crate) struct KeyForm {
     expires_at: Option<Timestamp>,
 }
 
+/// Who has a key made, by the id of their own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Maker<'a> {
+    /// Somebody of the tenant, who finds it at its address.
+    Colleague(&'a str),
+    /// An operator, to whom the tenant's addresses are closed.
+    Operator(&'a str),
+}
+
 impl KeyForm {
     /// # Errors
     /// Everything that is wrong with the body, at once.
@@ -96,7 +106,7 @@ impl KeyForm {
         if scopes.as_ref().is_some_and(BTreeSet::is_empty) {
             fields.refuse("scopes", Code::InvalidValue, "has at least one scope");
         }
-        let expires_at = fields.read("expires_at", str::parse::<Timestamp>).map(whole_seconds);
+        let expires_at = fields.read("expires_at", iso8601::instant).map(whole_seconds);
         if expires_at.is_some_and(|expires_at| expires_at <= now) {
             fields.refuse("expires_at", Code::UnfitInstant, "has passed already");
         }
@@ -112,22 +122,26 @@ impl ApiKeyShape {
     }
 }
 
-/// Makes a key for a tenant, at the word of whoever has the key `by`.
+/// Makes a key for a tenant.
 pub(crate) async fn issue(
     state: &ApiState,
     tenant: &Tenant,
     form: KeyForm,
-    by: &str,
+    maker: Maker<'_>,
     attempt: &Attempt,
 ) -> Result<Created, ApiError> {
     let now = state.now();
+    let (Maker::Colleague(by) | Maker::Operator(by)) = maker;
     let KeyForm { name, scopes, expires_at } = form;
     let new = NewKey { holder: Holder::Tenant(tenant.clone()), scopes, name, expires_at };
     let issued = new.mint(now);
     let NewKey { scopes, name, .. } = new.clone();
     let known = ApiKey { id: issued.id.clone(), scopes, name, created_at: whole_seconds(now), expires_at };
     let shown = IssuedKeyShape { shown: ApiKeyShape::of(known, by), key: issued.key.expose_secret().to_owned() };
-    let created = Created::new(format!("/v1/api-keys/{}", issued.id), &shown).with_secret();
+    let created = match maker {
+        Maker::Colleague(_) => Created::new(&shown).at(format!("/v1/api-keys/{}", issued.id)),
+        Maker::Operator(_) => Created::new(&shown),
+    };
     let settled = attempt.settled(&created);
     state.store.store_key(&new, &issued, now, settled.as_ref()).await.map_err(of_key_error)?;
     tracing::info!(by, tenant = %tenant.id(), key = issued.id, "API key made");

@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 
 use super::find;
 use crate::auth::{Caller, scope};
-use crate::body::{Body, Fields, Object};
+use crate::body::{Body, Fields, NoBody, Object};
 use crate::iso8601;
 use crate::openapi::shapes::AttemptOutcome;
 use crate::params::NoParameters;
@@ -92,6 +92,7 @@ pub(crate) async fn test_webhook_endpoint(
     State(state): State<ApiState>,
     _: NoParameters,
     Path(id): Path<String>,
+    _: NoBody,
 ) -> Result<Json<TestResult>, ApiError> {
     let now = state.now();
     let endpoint = find(&state, &caller, &id).await?;

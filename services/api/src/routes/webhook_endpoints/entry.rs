@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::Json;
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -43,7 +44,7 @@ pub(crate) struct WebhookEndpoint {
     pub created_at: Timestamp,
     #[schema(value_type = String, format = DateTime)]
     pub updated_at: Timestamp,
-    /// Its ETag, without the quotes.
+    /// What `If-Match` compares; its ETag begins with it.
     pub version: u64,
 }
 
@@ -94,9 +95,15 @@ impl WebhookEndpoint {
         }
     }
 
+    /// Of all that is shown: health, and whether a secret from before signs along, change without a new version.
+    pub(super) fn etag(&self) -> HeaderValue {
+        etag::of_shown(self.version, self)
+    }
+
     /// As an answer, with its ETag.
     pub(super) fn respond(endpoint: Endpoint, now: Timestamp) -> Response {
-        (etag::of(endpoint.version), Json(Self::of(endpoint, now))).into_response()
+        let shown = Self::of(endpoint, now);
+        ([(header::ETAG, shown.etag())], Json(shown)).into_response()
     }
 }
 

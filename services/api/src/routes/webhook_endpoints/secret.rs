@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::{WebhookEndpoint, find, form, of_endpoint_error};
 use crate::auth::{Caller, scope};
 use crate::body::{Fields, Object, OptionalBody};
-use crate::etag::{self, IfMatch};
+use crate::etag::IfMatch;
 use crate::idempotency::NO_STORE;
 use crate::iso8601;
 use crate::openapi::shapes::Duration;
@@ -72,7 +72,7 @@ impl Rotation {
     request_body = Option<Rotation>,
     responses(
         (status = 200, description = "The endpoint, with its new secret.", body = SecretShown,
-         headers(("ETag" = String, description = "Its version, for `If-Match`."))),
+         headers(("ETag" = String, description = "Its version, for `If-Match`, and a digest of what else is shown."))),
         NotFound, WithBody, Conflicting, Preconditioned, Unprocessable, ApiError,
     ),
 )]
@@ -102,8 +102,9 @@ pub(crate) async fn rotate_webhook_secret(
         };
         match state.store.update_endpoint(tenant, &read, to).await {
             Ok(endpoint) => {
-                let headers = (etag::of(endpoint.version), [(header::CACHE_CONTROL, NO_STORE)]);
-                return Ok((headers.0, headers.1, Json(shown(endpoint, &secret, now))).into_response());
+                let shown = shown(endpoint, &secret, now);
+                let headers = [(header::ETAG, shown.endpoint.etag()), (header::CACHE_CONTROL, NO_STORE)];
+                return Ok((headers, Json(shown)).into_response());
             }
             Err(EndpointError::ConditionFailed) => {}
             Err(error) => return Err(of_endpoint_error(error)),

@@ -6,6 +6,7 @@ use tidemark_store::{Endpoint, EndpointError, EndpointState};
 
 use super::{WebhookEndpoint, find, of_endpoint_error};
 use crate::auth::{Caller, scope};
+use crate::body::NoBody;
 use crate::etag::IfMatch;
 use crate::params::NoParameters;
 use crate::problem::{ApiError, NotFound, Preconditioned, Unavailable};
@@ -21,7 +22,7 @@ const MANUAL: &str = "manual";
     params(("id" = String, Path, description = "The endpoint's id.", example = "ep_01ARZ3NDEKTSV4RRFFQ69G5FAY")),
     responses(
         (status = 200, description = "The endpoint as it is now.", body = WebhookEndpoint,
-         headers(("ETag" = String, description = "Its version, for `If-Match`."))),
+         headers(("ETag" = String, description = "Its version, for `If-Match`, and a digest of what else is shown."))),
         NotFound, Preconditioned, ApiError,
     ),
 )]
@@ -31,6 +32,7 @@ pub(crate) async fn enable_webhook_endpoint(
     _: NoParameters,
     if_match: IfMatch,
     Path(id): Path<String>,
+    _: NoBody,
 ) -> Result<Response, ApiError> {
     switch(&state, &caller, &if_match, &id, EndpointState::Enabled).await
 }
@@ -42,7 +44,7 @@ pub(crate) async fn enable_webhook_endpoint(
     params(("id" = String, Path, description = "The endpoint's id.", example = "ep_01ARZ3NDEKTSV4RRFFQ69G5FAY")),
     responses(
         (status = 200, description = "The endpoint as it is now.", body = WebhookEndpoint,
-         headers(("ETag" = String, description = "Its version, for `If-Match`."))),
+         headers(("ETag" = String, description = "Its version, for `If-Match`, and a digest of what else is shown."))),
         NotFound, Preconditioned, ApiError,
     ),
 )]
@@ -52,6 +54,7 @@ pub(crate) async fn disable_webhook_endpoint(
     _: NoParameters,
     if_match: IfMatch,
     Path(id): Path<String>,
+    _: NoBody,
 ) -> Result<Response, ApiError> {
     let disabled = EndpointState::Disabled { reason: MANUAL.to_owned(), at: state.now() };
     switch(&state, &caller, &if_match, &id, disabled).await
