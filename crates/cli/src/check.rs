@@ -1,6 +1,7 @@
 //! `tidemark check FILE`.
 
 use serde_json::{Value, json};
+use tidemark_domain::Definitions;
 use tidemark_domain::definition::{Invalid, Problem};
 use tidemark_runtime::definitions::{self, Error};
 use tidemark_runtime::process::Failure;
@@ -18,8 +19,14 @@ pub(crate) fn run(options: &Check) -> Result<(), Failure> {
         Failure::wrong_use(error)
     })?;
     if options.json {
-        output::json(&serde_json::to_value(&definitions).expect("definitions are plain data with text keys"));
+        let mut meaning = serde_json::to_value(&definitions).expect("definitions are plain data with text keys");
+        let warning = |(path, message)| json!({ "path": path, "message": message });
+        meaning["warnings"] = warnings(&definitions).map(warning).collect();
+        output::json(&meaning);
         return Ok(());
+    }
+    for (path, message) in warnings(&definitions) {
+        eprintln!("warning: {path}: {message}");
     }
     say!("{} is fine", options.file.display());
     for (name, source) in &definitions.sources {
@@ -35,6 +42,12 @@ pub(crate) fn run(options: &Check) -> Result<(), Failure> {
         say!("  inventory {name}");
     }
     Ok(())
+}
+
+/// What a file may say although hardly anybody means it: where, and what comes of it.
+fn warnings(definitions: &Definitions) -> impl Iterator<Item = (String, &'static str)> {
+    let message = "no metric and no inventory uses this source: its stream is read, and paid for, all the same";
+    definitions.unused_sources().map(move |name| (format!("sources.{name}"), message))
 }
 
 fn in_json(invalid: &Invalid) -> Value {

@@ -1,11 +1,12 @@
 //! What can be said on the command line.
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{ArgGroup, Args, Parser, Subcommand};
 use jiff::Timestamp;
 use tidemark_domain::{Currency, MetricName, SourceName, TenantId, Zone};
-use tidemark_store::{QuarantineId, Scope};
+use tidemark_store::{QuarantineId, Scope, UnknownScope, checked_name};
 
 /// Exact, live, per-tenant numbers from DynamoDB tables.
 ///
@@ -103,7 +104,7 @@ pub(crate) enum Tenant {
         /// 1 to 64 of A-Z a-z 0-9 _ -
         id: TenantId,
         /// A name for people.
-        #[arg(long)]
+        #[arg(long, value_parser = checked_name)]
         name: Option<String>,
         /// The IANA zone whose days the tenant counts in; fixed for good by the first record counted. Default: UTC.
         #[arg(long, value_parser = Zone::named)]
@@ -129,10 +130,10 @@ pub(crate) enum Key {
         #[arg(long, group = "holder", conflicts_with = "scopes")]
         operator: bool,
         /// What the key may do, separated by commas or spaces; all of a tenant's scopes by default.
-        #[arg(long, value_delimiter = ',', num_args = 1..)]
-        scopes: Vec<Scope>,
+        #[arg(long, num_args = 1..)]
+        scopes: Vec<Scopes>,
         /// A name to tell keys apart.
-        #[arg(long)]
+        #[arg(long, value_parser = checked_name)]
         name: Option<String>,
         /// When the key ends, RFC 3339; never by default.
         #[arg(long)]
@@ -141,6 +142,22 @@ pub(crate) enum Key {
         #[arg(long)]
         json: bool,
     },
+}
+
+/// The scopes of one argument; at least one.
+#[derive(Debug, Clone)]
+pub(crate) struct Scopes(pub(crate) Vec<Scope>);
+
+impl FromStr for Scopes {
+    type Err = UnknownScope;
+
+    fn from_str(text: &str) -> Result<Self, UnknownScope> {
+        let is_between = |c: char| c == ',' || c.is_whitespace();
+        let words: Vec<&str> = text.split(is_between).filter(|word| !word.is_empty()).collect();
+        // Of separators alone nothing must come: a key that is given no scopes has all of them.
+        let words = if words.is_empty() { vec![text] } else { words };
+        words.into_iter().map(str::parse).collect::<Result<_, _>>().map(Self)
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -224,8 +241,16 @@ pub(crate) enum Definitions {
         file: DefinitionFile,
     },
     /// Stop a metric, inventory or source that the file no longer has.
+    ///
+    /// What it counted is answered no more, for good: a file that names it again begins it anew. So a name that the definition file
+    /// still has is refused, where that file is known.
     Remove {
         /// Its name, as `tidemark definitions show` has it.
         name: String,
+        /// Remove it even though the file still has it, and give up what was counted.
+        #[arg(long)]
+        for_good: bool,
+        #[command(flatten)]
+        file: DefinitionFile,
     },
 }

@@ -3,8 +3,7 @@
 use tidemark_domain::{Definitions, Running};
 use tidemark_runtime::definitions;
 use tidemark_runtime::process::Failure;
-use tidemark_runtime::settings::deployment::{CONTROL_TABLE, TABLE};
-use tidemark_runtime::settings::{Reader, Vars, parse};
+use tidemark_runtime::settings::{Reader, Vars, deployment};
 use tidemark_store::{Store, Tables};
 use tidemark_streams::Streams;
 
@@ -20,8 +19,8 @@ impl Connection {
     pub(crate) async fn open() -> Result<Self, Failure> {
         let vars = Vars::from_process();
         let mut reader = Reader::new(&vars);
-        let (data, control) = (reader.read(&TABLE, parse::text), reader.read(&CONTROL_TABLE, parse::text));
-        let tables = reader.finish(|| Some(Tables { data: data?, control: control? })).map_err(Failure::wrong_use)?;
+        let tables = deployment::tables(&mut reader).map(|(data, control)| Tables { data, control });
+        let tables = reader.finish(|| tables).map_err(Failure::wrong_use)?;
         let config = tidemark_runtime::aws::from_environment().await.map_err(Failure::wrong_use)?;
         let streams = Streams::new(&config, tables.control.clone());
         Ok(Self { store: Store::new(&config, tables), streams })

@@ -4,7 +4,7 @@ use tidemark_domain::Running;
 use tidemark_runtime::process::Failure;
 use tidemark_store::Error;
 
-use crate::command::Definitions;
+use crate::command::{DefinitionFile, Definitions};
 use crate::connection::Connection;
 use crate::output::{self, say};
 
@@ -23,14 +23,36 @@ pub(crate) async fn run(command: Definitions) -> Result<(), Failure> {
             say!("metric {metric} counts anew from now on, as generation {}", next.metrics[&metric].generation);
             Ok(())
         }
-        Definitions::Remove { name } => {
-            let connection = Connection::open().await?;
-            let next = connection.running().await?.remove(&name).map_err(Failure::wrong_use)?;
-            put(&connection, &next).await?;
-            say!("{name} is no longer counted; its rows stay until they expire");
-            Ok(())
-        }
+        Definitions::Remove { name, for_good, file } => remove(&name, for_good, &file).await,
     }
+}
+
+async fn remove(name: &str, for_good: bool, file: &DefinitionFile) -> Result<(), Failure> {
+    let file = if for_good || file.path.is_none() { None } else { Some(file.read()?) };
+    let connection = Connection::open().await?;
+    let running = connection.running().await?;
+    let next = running.remove(name).map_err(Failure::wrong_use)?;
+    let left = paths(&next.definitions());
+    // A source goes with what is made from it, which comes first.
+    let removed = paths(&running.definitions()).into_iter().find(|path| !left.contains(path));
+    let removed = removed.expect("what is removed ran before");
+    if file.is_some_and(|file| paths(&file).contains(&removed)) {
+        return Err(Failure::wrong_use(format!(
+            "the definition file still has {removed}: the next worker to start would begin it anew, and what was counted until then \
+             is answered no more. Take it out of the file first, or say --for-good"
+        )));
+    }
+    put(&connection, &next).await?;
+    say!("{removed} has ended, and is answered no more; of its rows those of days stay in the table, the others expire");
+    Ok(())
+}
+
+/// What definitions name, as paths of a file: what is made from sources, then the sources.
+fn paths(definitions: &tidemark_domain::Definitions) -> Vec<String> {
+    let metrics = definitions.metrics.keys().map(|name| format!("metrics.{name}"));
+    let inventories = definitions.inventories.keys().map(|name| format!("inventory.{name}"));
+    let sources = definitions.sources.keys().map(|name| format!("sources.{name}"));
+    metrics.chain(inventories).chain(sources).collect()
 }
 
 async fn put(connection: &Connection, next: &Running) -> Result<(), Failure> {

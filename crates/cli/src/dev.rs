@@ -6,10 +6,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::IsTerminal;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::SignedDuration;
 use tidemark_api::EdgeSettings;
+use tidemark_domain::definition::Source;
 use tidemark_domain::{Definitions, TenantId, Zone};
 use tidemark_ingest::{Pace, WebhookSettings};
 use tidemark_runtime::health::Health;
@@ -17,7 +19,7 @@ use tidemark_runtime::process::{self, Failure};
 use tidemark_runtime::settings::{SecretKeys, Vars};
 use tidemark_runtime::telemetry::{self, LogFormat, RUST_LOG, Telemetry};
 use tidemark_runtime::{admin, aws, clock, definitions, listen, shutdown};
-use tidemark_store::{Holder, NewKey, Scope, Store, Tables, Tenant};
+use tidemark_store::{AdoptError, Holder, NewKey, Scope, Store, Tables, Tenant};
 use tidemark_streams::{Start, Streams};
 use tidemark_webhooks::policy::Networks;
 use tokio::net::TcpListener;
@@ -30,6 +32,7 @@ use crate::init::{create_sources, create_tables};
 use crate::progress::Progress;
 
 mod banner;
+mod directory;
 mod emulator;
 mod example;
 mod receiver;
@@ -37,6 +40,7 @@ mod sample;
 mod secret;
 
 use banner::Banner;
+use directory::Directory;
 use emulator::Emulator;
 use receiver::{Outlet, Receiver};
 
@@ -70,6 +74,7 @@ async fn work(options: Dev, telemetry: &Telemetry) -> Result<(), Failure> {
     let [api_url, admin_url, webhook_url] =
         [url_of(&api_listener)?, url_of(&admin_listener)?, format!("{}/", url_of(&webhook_listener)?)];
 
+    let _until_the_end = options.data_dir.as_deref().map(Directory::take).transpose()?;
     let mut tasks = JoinSet::new();
     let emulator = Emulator::start(options.data_dir.as_deref(), emulator_listener, &mut tasks)?;
     let config = aws::at_endpoint(emulator.url(), "tidemark");
@@ -78,6 +83,7 @@ async fn work(options: Dev, telemetry: &Telemetry) -> Result<(), Failure> {
         Connection { store: Store::new(&config, tables.clone()), streams: Streams::new(&config, tables.control.clone()) };
     create_tables(&connection, Progress::Silent).await?;
     create_sources(&connection, &file, Progress::Silent).await?;
+    sources_are_there(&connection, &file).await?;
     let keys = create_keys(&connection.store, &file).await?;
     let operator_key = create_key(&connection.store, Holder::Operator).await?;
 
@@ -85,7 +91,8 @@ async fn work(options: Dev, telemetry: &Telemetry) -> Result<(), Failure> {
     // Before a worker runs: what an earlier run left to be delivered goes to where this one listens.
     let receiver = Receiver::register(&connection.store, &secret_keys, webhook_url.clone()).await?;
     let health = Health::starting();
-    let ingest = tidemark_ingest::Ingest::start(&config, &ingest_settings(tables.clone(), secret_keys.clone()), &file).await?;
+    let ingest = tidemark_ingest::Ingest::start(&config, &ingest_settings(tables.clone(), secret_keys.clone()), &file).await;
+    let ingest = ingest.map_err(|error| not_started(error, options.data_dir.as_deref()))?;
     let api = tidemark_api::Api::start(&config, &api_settings(tables, secret_keys), &file).await?;
     let services = stop.child_token();
     let mut workloads: JoinSet<Result<(), Failure>> = JoinSet::new();
@@ -135,6 +142,34 @@ fn log_settings() -> Vars {
 async fn worker(ingest: tidemark_ingest::Ingest, health: Health, stop: CancellationToken) -> Result<(), Failure> {
     ingest.run(health, stop).await;
     Ok(())
+}
+
+/// A table that is not there after what can be created was created comes by nobody: the emulator is this process's own.
+///
+/// # Errors
+/// When there is such a one.
+async fn sources_are_there(connection: &Connection, definitions: &Definitions) -> Result<(), Failure> {
+    for (name, Source { table, .. }) in definitions.sources.iter().filter(|(_, source)| source.key.is_none()) {
+        if let Err(tidemark_streams::Error::TableMissing { .. }) = connection.streams.describe_source(table).await {
+            return Err(Failure::wrong_use(format!(
+                "source {name}: `dev` has a DynamoDB of its own, and no table `{table}` in it; give the source a \
+                 `key: {{ partition: … }}` with the names of the table's key attributes, and `dev` creates it"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Why the worker does not start, with what its own words leave out: where data are kept, they were counted by another file.
+fn not_started(error: tidemark_ingest::Error, data_dir: Option<&Path>) -> Failure {
+    match (error, data_dir) {
+        (tidemark_ingest::Error::Adopt(AdoptError::Refused(refused)), Some(directory)) => Failure::failed(format!(
+            "{refused}\n`tidemark definitions` needs a `dev` that runs, with the file it ran with before; or use another --data-dir \
+             than {}",
+            directory.display()
+        )),
+        (error, _) => error.into(),
+    }
 }
 
 fn ended_early(ended: Result<Result<(), Failure>, JoinError>) -> Failure {

@@ -1,6 +1,7 @@
 //! `tidemark init`.
 
 use tidemark_domain::Definitions;
+use tidemark_domain::definition::Source;
 use tidemark_runtime::process::Failure;
 
 use crate::command::Init;
@@ -28,7 +29,8 @@ pub(crate) async fn create_tables(connection: &Connection, progress: Progress) -
     Ok(())
 }
 
-/// Creates the source tables that have a `key`, with their streams on.
+/// Creates the source tables that have a `key`, with their streams on. What is there already stays as it is; what workers could not
+/// read of it is a warning.
 pub(crate) async fn create_sources(
     connection: &Connection,
     definitions: &Definitions,
@@ -38,11 +40,33 @@ pub(crate) async fn create_sources(
         let table = &source.table;
         let Some(key) = &source.key else {
             progress.say(&format!("table {table}: left to you, for source {name} has no `key`"));
+            progress.warn(&objections(connection, source).await);
             continue;
         };
         let creating = connection.streams.create_source_table(table, &key.partition, key.sort.as_deref());
         let created = progress.of_table(table, Box::pin(creating)).await?;
-        progress.table_is_there(table, created.is_new, &created.warnings);
+        let objections = if created.is_new { Vec::new() } else { objections(connection, source).await };
+        progress.table_is_there(table, created.is_new, &[created.warnings, objections].concat());
     }
     Ok(())
+}
+
+/// What there is to object to a source table that was there before; of one that is not, there is nothing to say.
+async fn objections(connection: &Connection, source: &Source) -> Vec<String> {
+    let table = &source.table;
+    let found = match connection.streams.describe_source(table).await {
+        Ok(found) => found.key_attributes,
+        Err(tidemark_streams::Error::TableMissing { .. }) => return Vec::new(),
+        // Off, of another view type, or not to be seen: its text says what to do.
+        Err(error) => return vec![error.to_string()],
+    };
+    let Some(key) = &source.key else { return Vec::new() };
+    let wanted: Vec<&String> = [&key.partition].into_iter().chain(&key.sort).collect();
+    let differs = !found.iter().eq(wanted.iter().copied());
+    let told = |attributes: Vec<&String>| attributes.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(" and ");
+    let objection = || {
+        let (found, wanted) = (told(found.iter().collect()), told(wanted));
+        format!("table `{table}`: its key is {found}, and the file says {wanted}; a table keeps its key, so mend the file")
+    };
+    differs.then(objection).into_iter().collect()
 }

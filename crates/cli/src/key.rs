@@ -2,15 +2,26 @@
 
 use secrecy::ExposeSecret;
 use serde_json::json;
+use tidemark_runtime::clock;
 use tidemark_runtime::process::Failure;
 use tidemark_store::{Holder, NewKey, Scope, Tenant};
 
 use crate::command::Key;
 use crate::connection::Connection;
-use crate::output::{self, say};
+use crate::output;
+
+/// A key was made that nobody has seen.
+#[derive(Debug, thiserror::Error)]
+enum Unseen {
+    #[error("the key {id} could not be shown, and was taken back")]
+    TakenBack { id: String, source: output::Error },
+    #[error("the key {id} could not be shown, and is still there: nobody has it, and it counts among the holder's ({why})")]
+    Left { id: String, why: tidemark_store::Error, source: output::Error },
+}
 
 pub(crate) async fn run(command: Key) -> Result<(), Failure> {
     let Key::Create { tenant, scopes, name, expires_at, json, .. } = command;
+    let scopes: Vec<Scope> = scopes.into_iter().flat_map(|of_argument| of_argument.0).collect();
     let (holder, scopes) = match tenant {
         None => (Holder::Operator, [Scope::Operator].into()),
         Some(_) if scopes.contains(&Scope::Operator) => {
@@ -21,15 +32,32 @@ pub(crate) async fn run(command: Key) -> Result<(), Failure> {
             (Holder::Tenant(Tenant::named_by_operator(tenant)), scopes)
         }
     };
-    let new = NewKey { holder, scopes, name, expires_at };
+    let (new, now) = (NewKey { holder, scopes, name, expires_at }, clock::now());
+    if new.is_over(now) {
+        return Err(Failure::wrong_use("--expires-at: that moment has passed already"));
+    }
     let connection = Connection::open().await?;
-    let issued = connection.store.create_key(&new, tidemark_runtime::clock::now()).await?;
-    let key = issued.key.expose_secret();
-    if json {
-        output::json(&json!({ "id": issued.id, "key": key }));
+    if let Holder::Tenant(tenant) = &new.holder
+        && connection.store.tenant_settings(tenant).await?.created_at.is_none()
+    {
+        let id = tenant.id();
+        eprintln!("warning: nobody has created the tenant {id}; if that is its name, `tidemark tenant create {id}` does");
+    }
+    let issued = connection.store.create_key(&new, now).await?;
+    let (id, key) = (issued.id, issued.key.expose_secret());
+    let shown = if json {
+        output::try_line(format_args!("{:#}", json!({ "id": id, "key": key })))
     } else {
-        say!("{key}");
-        eprintln!("key {} is shown this once; keep it as you keep a password", issued.id);
+        output::try_line(format_args!("{key}"))
+    };
+    if let Err(source) = shown {
+        return Err(match connection.store.delete_key(&new.holder, &id).await {
+            Ok(_) => Unseen::TakenBack { id, source }.into(),
+            Err(why) => Unseen::Left { id, why, source }.into(),
+        });
+    }
+    if !json {
+        eprintln!("key {id} is shown this once; keep it as you keep a password");
     }
     Ok(())
 }

@@ -47,6 +47,11 @@ impl Progress {
     /// Tells what came of a table.
     pub(crate) fn table_is_there(self, table: &str, is_new: bool, warnings: &[String]) {
         self.say(&format!("table {table}: {}", if is_new { "created" } else { "is there already" }));
+        self.warn(warnings);
+    }
+
+    /// Warns on standard error.
+    pub(crate) fn warn(self, warnings: &[String]) {
         if let Self::Shown = self {
             for warning in warnings {
                 eprintln!("warning: {warning}");

@@ -8,7 +8,7 @@ mod overview;
 
 use crate::command::{QUARANTINE_LISTED_MAX, Quarantine, Whose};
 use crate::connection::Connection;
-use crate::output::{self, say};
+use crate::output::{self, on_one_line, say};
 
 pub(crate) async fn run(command: Quarantine) -> Result<(), Failure> {
     let connection = Connection::open().await?;
@@ -62,7 +62,7 @@ fn show(record: &Quarantined, json: bool) {
         return;
     }
     say!("{}\n  source    {}\n  sequence  {}", record.id, record.source, record.sequence_number);
-    say!("  at        {}\n  code      {}\n  reason    {}", record.at, record.code, record.reason);
+    say!("  at        {}\n  code      {}\n  reason    {}", record.at, record.code, on_one_line(&record.reason));
     for (name, image) in [("old", &record.old), ("new", &record.new)] {
         match image {
             None => say!("  {name}: none"),

@@ -6,7 +6,7 @@ use tidemark_domain::SourceName;
 use tidemark_domain::definition::Source;
 use tidemark_runtime::process::Failure;
 use tidemark_store::{ConcernedPage, QuarantineCount};
-use tidemark_streams::{ShardState, StreamStatus};
+use tidemark_streams::{ShardState, StreamStatus, StreamWatermark};
 
 use crate::command::Status;
 use crate::connection::Connection;
@@ -65,6 +65,15 @@ impl SourceStatus {
         self.watermark().map(|watermark| now.as_millisecond() - watermark.as_millisecond())
     }
 
+    /// As the API has it: while nobody knows what is included, nothing is said to be exact.
+    fn is_exact(&self) -> bool {
+        let of_stream = |stream: &StreamStatus| {
+            let StreamWatermark { watermark, exact, history_complete, .. } = stream.watermark;
+            watermark.is_some() && exact && history_complete
+        };
+        self.stream.as_ref().is_some_and(of_stream)
+    }
+
     fn print(&self, now: Timestamp) {
         let Self { name, table, .. } = self;
         say!("source {name} (table {table})");
@@ -76,10 +85,12 @@ impl SourceStatus {
             (Some(watermark), Some(lag)) => say!("  watermark    {watermark} (lag {:.1} s)", lag as f64 / 1000.0),
             _ => say!("  watermark    none yet"),
         }
-        say!(
-            "  history      {}",
-            if stream.watermark.history_complete { "complete" } else { "incomplete: net changes since the start" }
-        );
+        let history = match (self.watermark(), stream.watermark.history_complete) {
+            (None, _) => "not known yet",
+            (Some(_), true) => "complete",
+            (Some(_), false) => "incomplete: net changes since the start",
+        };
+        say!("  history      {history}");
         say!("  gaps         {}", stream.gaps.len());
         say!("  quarantined  {}", self.quarantined());
         for gap in &stream.gaps {
@@ -137,7 +148,7 @@ impl SourceStatus {
         json!({
             "source": self.name, "table": self.table,
             "watermark": self.watermark().map(|watermark| watermark.to_string()), "lag_ms": self.lag_ms(now),
-            "exact": stream.map(|stream| stream.watermark.exact && stream.watermark.history_complete),
+            "exact": self.is_exact(),
             "history_complete": stream.map(|stream| stream.watermark.history_complete),
             "gaps": stream.map(gaps).unwrap_or_default(), "shards": stream.map(shards).unwrap_or_default(),
             "quarantined": self.quarantined.records, "quarantined_without_tenant": self.quarantined.without_tenant,
@@ -157,6 +168,27 @@ mod tests {
         let concerned = ConcernedPage { tenants: (0..tenants).map(tenant).collect(), more };
         let name = SourceName::new("orders").expect("a name");
         SourceStatus { name, table: "Orders".to_owned(), stream: None, quarantined: count, concerned }.quarantined()
+    }
+
+    #[test]
+    fn without_a_watermark_nothing_is_said_to_be_exact() {
+        let read = |watermark: Option<StreamWatermark>| {
+            let of = |watermark| StreamStatus { watermark, shards: Vec::new(), counts: Default::default(), gaps: Vec::new() };
+            let (name, stream) = (SourceName::new("orders").expect("a name"), watermark.map(of));
+            let (quarantined, concerned) = (QuarantineCount::default(), ConcernedPage::default());
+            SourceStatus { name, table: "Orders".to_owned(), stream, quarantined, concerned }
+        };
+        let now = tidemark_runtime::clock::now();
+        let whole = StreamWatermark { watermark: Some(now), published_at: Some(now), exact: true, history_complete: true };
+        for (watermark, exact) in [
+            (Some(whole), true),
+            (Some(StreamWatermark { exact: false, ..whole }), false),
+            (Some(StreamWatermark { history_complete: false, ..whole }), false),
+            (Some(StreamWatermark { watermark: None, published_at: None, ..whole }), false),
+            (None, false),
+        ] {
+            assert_eq!(read(watermark).in_json(now)["exact"], exact, "{watermark:?}");
+        }
     }
 
     #[test]

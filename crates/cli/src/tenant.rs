@@ -1,12 +1,13 @@
 //! `tidemark tenant`.
 
 use serde_json::json;
+use tidemark_domain::Currency;
 use tidemark_runtime::process::Failure;
-use tidemark_store::{NewTenant, TenantCreated};
+use tidemark_store::{NewTenant, TenantCreated, TenantSettings};
 
 use crate::command::Tenant;
 use crate::connection::Connection;
-use crate::output::{self, say};
+use crate::output::{self, on_one_line, say};
 
 pub(crate) async fn run(command: Tenant) -> Result<(), Failure> {
     let Tenant::Create { id, name, time_zone, currency, json } = command;
@@ -14,16 +15,74 @@ pub(crate) async fn run(command: Tenant) -> Result<(), Failure> {
     let new = NewTenant { id, name, zone: time_zone, currency };
     let created = connection.store.create_tenant(&new, tidemark_runtime::clock::now()).await?;
     let id = &new.id;
-    match created {
-        TenantCreated::New | TenantCreated::Same if json => output::json(&json!({ "id": id })),
-        TenantCreated::New => say!("tenant {id}: created"),
-        TenantCreated::Same => say!("tenant {id}: is there already"),
+    let told = match created {
+        TenantCreated::New => "created",
+        TenantCreated::Same => "is there already",
         TenantCreated::Different => {
-            return Err(Failure::failed(format!("tenant {id} is there already with other settings, which stand")));
+            let tenant = tidemark_store::Tenant::named_by_operator(id.clone());
+            as_asked(&new, &connection.store.tenant_settings(&tenant).await?)?;
+            "is there already"
         }
         TenantCreated::ZoneFrozen(zone) => {
             return Err(Failure::failed(format!("tenant {id} is counted in {zone} already: another time zone needs a rebuild")));
         }
+    };
+    if json {
+        output::json(&json!({ "id": id }));
+    } else {
+        say!("tenant {id}: {told}");
     }
     Ok(())
+}
+
+/// Whether a tenant is there as it was asked for. An option that was left out asks for nothing: what stands, stands.
+///
+/// # Errors
+/// When it is not, with what stands.
+fn as_asked(asked: &NewTenant, stands: &TenantSettings) -> Result<(), Failure> {
+    let id = &asked.id;
+    if stands.deleting_since.is_some() {
+        return Err(Failure::failed(format!("tenant {id} is being deleted")));
+    }
+    let is_as_asked = asked.name.as_ref().is_none_or(|name| stands.name.as_ref() == Some(name))
+        && asked.zone.as_ref().is_none_or(|zone| stands.zone == *zone)
+        && asked.currency.as_ref().is_none_or(|currency| stands.currency.as_ref() == Some(currency));
+    if is_as_asked {
+        return Ok(());
+    }
+    let name = stands.name.as_deref().map_or_else(|| "no name".to_owned(), |name| format!("name `{}`", on_one_line(name)));
+    let currency = stands.currency.as_ref().map_or("no currency", Currency::as_str);
+    let settings = format!("{name}, time zone {}, {currency}", stands.zone);
+    Err(Failure::failed(format!("tenant {id} is there already with other settings, which stand: {settings}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use tidemark_domain::{TenantId, Zone};
+
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_asks_for_nothing_and_what_stands_is_told_in_one_line() {
+        let id = TenantId::new("acme").expect("an id");
+        let asked = NewTenant { id: id.clone(), name: None, zone: None, currency: None };
+        let stands = TenantSettings {
+            id,
+            name: Some("Acme\nerror: forged".to_owned()),
+            zone: Zone::named("Europe/Berlin").expect("a zone"),
+            zone_frozen: false,
+            currency: None,
+            created_at: None,
+            deleting_since: None,
+            version: 1,
+        };
+        assert!(as_asked(&asked, &stands).is_ok());
+        assert!(as_asked(&NewTenant { zone: Some(stands.zone.clone()), ..asked.clone() }, &stands).is_ok());
+        let euro = NewTenant { currency: Some(Currency::new("EUR").expect("a currency")), ..asked.clone() };
+        let Err(Failure::Failed(cause)) = as_asked(&euro, &stands) else { panic!("it has no currency") };
+        let told = r"other settings, which stand: name `Acme\u000aerror: forged`, time zone Europe/Berlin, no currency";
+        assert!(cause.to_string().ends_with(told), "{cause}");
+        let leaving = TenantSettings { deleting_since: Some(tidemark_runtime::clock::now()), ..stands };
+        assert!(as_asked(&asked, &leaving).is_err());
+    }
 }

@@ -69,6 +69,11 @@ fn bad_usage_is_told_and_exits_2() {
         (&["key", "create", "--operator", "--tenant", "acme"], "cannot be used with"),
         (&["key", "create", "--tenant", "acme", "--scopes", "metrics:write"], "`metrics:write` is no scope"),
         (&["key", "create", "--tenant", "acme", "--scopes", "operator"], "use --operator"),
+        (&["key", "create", "--tenant", "acme", "--scopes", "metrics:read operator"], "use --operator"),
+        (&["key", "create", "--tenant", "acme", "--scopes", " , "], "is no scope"),
+        (&["key", "create", "--tenant", "acme", "--expires-at", "2026-01-01T00:00:00Z"], "--expires-at: that moment has passed"),
+        (&["key", "create", "--tenant", "acme", "--name", &"n".repeat(201)], "has 1 to 200 characters"),
+        (&["tenant", "create", "acme", "--name", ""], "has 1 to 200 characters"),
         (&["tenant", "create", "a b"], "invalid value 'a b'"),
         (&["tenant", "create", "acme", "--time-zone", "Mars/Olympus"], "invalid value 'Mars/Olympus'"),
         (&["quarantine", "show", "qua_20261122_orders_1"], "<--tenant <TENANT>|--source <SOURCE>>"),
@@ -96,12 +101,40 @@ fn the_shipped_definitions_are_fine() {
 }
 
 #[test]
+fn check_warns_of_a_source_that_nothing_uses() {
+    let fine = std::fs::read_to_string(shipped("orders-by-item.yaml")).expect("a text");
+    let (_folder, path) =
+        file(&fine.replacen("sources:\n", "sources:\n  spare: { table: Spare, tenant: { constant: acme } }\n", 1));
+    let path = path.to_str().expect("text");
+    let output = tidemark(&["check", path]);
+    let warning = "sources.spare: no metric and no inventory uses this source: its stream is read, and paid for, all the same";
+    assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), format!("warning: {warning}\n")));
+    let meaning: serde_json::Value = serde_json::from_slice(&tidemark(&["check", "--json", path]).stdout).expect("JSON");
+    assert_eq!(
+        (&meaning["warnings"][0]["path"], meaning["warnings"].as_array().map(Vec::len)),
+        (&"sources.spare".into(), Some(1))
+    );
+}
+
+#[test]
 fn nothing_is_told_where_nobody_reads_any_more() {
     let (reader, writer) = std::io::pipe().expect("a pipe");
     drop(reader);
     let mut command = Command::new(env!("CARGO_BIN_EXE_tidemark"));
     let output = command.args(["check", &shipped("retail.yaml")]).env_clear().stdout(writer).output().expect("it can be run");
     assert_eq!((output.status.code(), text(&output.stderr)), (Some(0), String::new()));
+}
+
+#[test]
+fn what_cannot_be_written_is_one_line_and_a_failure() {
+    let full = || std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidemark"));
+    let output = command.args(["check", &shipped("retail.yaml")]).env_clear().stdout(full()).output().expect("it can be run");
+    let told = "error: standard output: No space left on device (os error 28)\n";
+    assert_eq!((output.status.code(), text(&output.stderr).as_str()), (Some(1), told));
+    // Where nothing can be told, the exit code is.
+    let output = command.stderr(full()).output().expect("it can be run");
+    assert_eq!(output.status.code(), Some(1));
 }
 
 #[test]
@@ -139,6 +172,21 @@ fn a_definition_file_that_is_missing_or_bad_stops_every_command_that_needs_one()
         assert_eq!(output.status.code(), Some(2), "{command:?}");
         assert!(text(&output.stderr).contains("\nline 3: "), "{}", text(&output.stderr));
     }
+}
+
+#[test]
+fn dev_asks_for_the_key_of_a_table_that_nobody_else_can_create() {
+    let keyless = "\
+sources: { payments: { table: Payments, tenant: { attribute: account, default: main } } }
+metrics: { payments: { source: payments, time: paid_at, measures: { count: { count: true } }, group_by: [[]] } }
+";
+    let (_folder, path) = file(keyless);
+    let output = tidemark(&["dev", "--port", "0", "--dynamodb-port", "0", "--definitions", path.to_str().expect("text")]);
+    let told = text(&output.stderr);
+    let last = told.lines().last().unwrap_or_default();
+    assert_eq!(output.status.code(), Some(2), "{told}");
+    assert!(last.starts_with("error: source payments: ") && last.contains("give the source a `key: { partition: … }`"), "{told}");
+    assert!(!last.contains("tidemark init"), "{told}");
 }
 
 /// A process that does not outlive its test.

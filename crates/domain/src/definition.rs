@@ -46,6 +46,13 @@ impl Definitions {
     pub fn metrics_of<'a>(&'a self, source: &'a SourceName) -> impl Iterator<Item = (&'a MetricName, &'a Metric)> {
         self.metrics.iter().filter(move |(_, metric)| metric.source == *source)
     }
+
+    /// Sources of no metric and no inventory. Nothing is wrong with them, but that their streams are read, and paid for.
+    pub fn unused_sources(&self) -> impl Iterator<Item = &SourceName> {
+        let of_metrics = self.metrics.values().map(|metric| &metric.source);
+        let used: BTreeSet<_> = of_metrics.chain(self.inventories.values().map(|inventory| &inventory.source)).collect();
+        self.sources.keys().filter(move |name| !used.contains(name))
+    }
 }
 
 /// A table that is read.

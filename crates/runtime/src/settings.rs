@@ -66,19 +66,40 @@ impl Setting {
     }
 }
 
-/// The section on settings of a binary's `--help`, one line per setting, in the order given.
+/// Columns that the lines of [`help`] keep to, as long as no single word is longer: those of a common terminal.
+const HELP_COLUMNS: usize = 80;
+
+/// The section on settings of a binary's `--help`: names in one column, what they are for in another.
 pub fn help(settings: &[Setting]) -> String {
-    let width = settings.iter().map(|setting| setting.name.len()).max().unwrap_or(0);
+    let names = settings.iter().map(|setting| setting.name.len()).max().unwrap_or(0);
     let mut text = String::from("Settings (environment variables):\n");
     for Setting { name, absent, meaning } in settings {
         let absent = match absent {
-            Absent::Invalid => " [required]".to_owned(),
-            Absent::Nothing => String::new(),
-            Absent::Default(default) => format!(" [default: {default}]"),
+            Absent::Invalid => Some("[required]".to_owned()),
+            Absent::Nothing => None,
+            Absent::Default(default) => Some(format!("[default: {default}]")),
         };
-        writeln!(text, "  {name:width$}  {meaning}{absent}").expect("writing to a String cannot fail");
+        // What is in brackets is one word: a default is not to be looked for on two lines.
+        let words = meaning.split(' ').chain(absent.as_deref());
+        let mut name = *name;
+        for line in lines(words, HELP_COLUMNS.saturating_sub("  ".len() + names + "  ".len())) {
+            writeln!(text, "  {name:names$}  {line}").expect("writing to a String cannot fail");
+            name = "";
+        }
     }
     text
+}
+
+/// Words in lines of so many columns.
+fn lines<'a>(words: impl Iterator<Item = &'a str>, columns: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in words {
+        match lines.last_mut() {
+            Some(line) if line.len() + 1 + word.len() <= columns => line.extend([" ", word]),
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -91,12 +112,15 @@ mod tests {
             Setting::required("TIDEMARK_DEFINITIONS", "path of the definition file"),
             Setting::with_default("TIDEMARK_TABLE", "tidemark", "name of the data table"),
             Setting::optional("TIDEMARK_SECRET_KEY_PREVIOUS", "key still accepted for reading"),
+            Setting::with_default("TIDEMARK_START", "trim_horizon", "where a stream begins that was never read before"),
         ];
         let expected = "\
 Settings (environment variables):
   TIDEMARK_DEFINITIONS          path of the definition file [required]
   TIDEMARK_TABLE                name of the data table [default: tidemark]
   TIDEMARK_SECRET_KEY_PREVIOUS  key still accepted for reading
+  TIDEMARK_START                where a stream begins that was never read before
+                                [default: trim_horizon]
 ";
         assert_eq!(help(&settings), expected);
     }

@@ -154,6 +154,30 @@ async fn a_data_directory_keeps_the_numbers_through_kill_9() {
 }
 
 #[tokio::test]
+async fn a_data_directory_has_one_process_and_the_definitions_it_was_begun_with() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = folder.path().join("data");
+    let data = data.to_str().unwrap();
+    let first = with(&["--json", "--no-sample-data", "--data-dir", data]);
+    let mut process = Process::spawn("tidemark", &first, NO_VARIABLES);
+    started(&mut process).await;
+    let second = run("tidemark", &first, NO_VARIABLES).await;
+    let told = format!("error: --data-dir {data} is in use by another `tidemark dev`: stop that one, or give another directory");
+    assert_eq!((second.code, second.told()), (Some(1), vec![told.as_str()]), "{second:?}");
+    process.kill().await;
+
+    let file = folder.path().join("changed.yaml");
+    let retail = std::fs::read_to_string(shipped("retail.yaml")).unwrap();
+    std::fs::write(&file, retail.replace("{ sum: quantity }", "{ sum: pieces }")).unwrap();
+    let changed = [&first[..], &["--definitions", file.to_str().unwrap()]].concat();
+    let ended = run("tidemark", &changed, NO_VARIABLES).await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let told = ended.told();
+    assert!(told[0].starts_with("error: metric `sales`: "), "{told:?}");
+    assert!(told[told.len() - 1].ends_with(&format!("or use another --data-dir than {data}")), "{told:?}");
+}
+
+#[tokio::test]
 async fn webhooks_that_arrive_are_logged_beside_the_line_of_json_and_a_kept_endpoint_leads_to_each_runs_receiver() {
     let folder = tempfile::tempdir().unwrap();
     let arguments = with(&["--json", "--data-dir", folder.path().to_str().unwrap()]);

@@ -1,8 +1,15 @@
 //! An operator's commands on a deployment: init, tenants, keys, status, quarantine and definitions.
 
+use std::process::Stdio;
+
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, StreamSpecification, StreamViewType,
+};
 use serde_json::json;
+use tidemark_domain::TenantId;
+use tidemark_store::{Holder, Tenant};
 use tidemark_tests::deployment::DEADLINE;
-use tidemark_tests::{Deployment, oracle, wait_until};
+use tidemark_tests::{Deployment, Workload, oracle, wait_until};
 
 use super::process::{Ended, run};
 
@@ -37,7 +44,45 @@ async fn the_same_tenant_twice_is_fine_and_another_under_its_name_is_not() {
     assert_eq!(tidemark(&deployment, &[&create[..], &["--json"]].concat()).await.json(), json!({ "id": "acme" }));
     let ended = tidemark(&deployment, &["tenant", "create", "acme", "--time-zone", "Asia/Kathmandu"]).await;
     assert_eq!(ended.code, Some(1));
-    assert_eq!(ended.told(), ["error: tenant acme is there already with other settings, which stand"]);
+    let stands = "name `Acme`, time zone Europe/Berlin, EUR";
+    assert_eq!(ended.told(), [format!("error: tenant acme is there already with other settings, which stand: {stands}")]);
+    // What is left out is not asked for.
+    for asked in [&["tenant", "create", "acme"][..], &["tenant", "create", "acme", "--currency", "EUR"]] {
+        let ended = tidemark(&deployment, asked).await;
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "tenant acme: is there already\n"), "{ended:?}");
+    }
+}
+
+#[tokio::test]
+async fn init_warns_of_source_tables_that_no_worker_will_read() {
+    let world = tidemark_tests::World::start().await;
+    create_table(&world, "Orders", "number").await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("definitions.yaml");
+    let init = async |definitions: &str| {
+        std::fs::write(&file, definitions).unwrap();
+        let arguments = ["init", "--with-sources", "--definitions", file.to_str().unwrap()];
+        let ended = run("tidemark", &arguments, &world.variables()).await;
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        ended.told().into_iter().filter(|line| line.contains("`Orders`")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let off = "warning: the stream of table `Orders` is off; enable it with view type NEW_AND_OLD_IMAGES";
+    assert_eq!(init(oracle::DEFINITIONS).await, [off]);
+    assert_eq!(init(&oracle::DEFINITIONS.replace("    key: { partition: id }\n", "")).await, [off]);
+
+    let stream = StreamSpecification::builder().stream_enabled(true).stream_view_type(StreamViewType::NewAndOldImages);
+    let update = world.dynamodb().update_table().table_name("Orders").stream_specification(stream.build().unwrap());
+    update.send().await.unwrap();
+    let other = "warning: table `Orders`: its key is `number`, and the file says `id`; a table keeps its key, so mend the file";
+    assert_eq!(init(oracle::DEFINITIONS).await, [other]);
+}
+
+/// Creates a table with this partition key and no stream.
+async fn create_table(world: &tidemark_tests::World, table: &str, partition: &str) {
+    let attribute = AttributeDefinition::builder().attribute_name(partition).attribute_type(ScalarAttributeType::S);
+    let key = KeySchemaElement::builder().attribute_name(partition).key_type(KeyType::Hash).build().unwrap();
+    let create = world.dynamodb().create_table().table_name(table).billing_mode(BillingMode::PayPerRequest);
+    create.attribute_definitions(attribute.build().unwrap()).key_schema(key).send().await.unwrap();
 }
 
 #[tokio::test]
@@ -50,6 +95,39 @@ async fn a_key_is_alone_on_standard_output() {
     let operator = tidemark(&deployment, &["key", "create", "--operator", "--json"]).await.json();
     let key = operator["key"].as_str().unwrap();
     assert!(key.starts_with("tdm_") && key.contains(operator["id"].as_str().unwrap()), "{operator}");
+}
+
+#[tokio::test]
+async fn a_key_for_a_tenant_that_nobody_created_is_a_warning() {
+    let deployment = Deployment::start(oracle::DEFINITIONS).await;
+    deployment.create_tenant("acme", "UTC").await;
+    let warned = async |tenant: &str| {
+        let ended = tidemark(&deployment, &["key", "create", "--tenant", tenant, "--scopes", "metrics:read alerts:read"]).await;
+        assert_eq!(ended.code, Some(0), "{ended:?}");
+        ended.told().into_iter().filter(|line| line.starts_with("warning: ")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(warned("acme").await, [""; 0]);
+    let [warning] = &warned("acne").await[..] else { panic!("one warning") };
+    assert!(warning.contains("nobody has created the tenant acne"), "{warning}");
+}
+
+#[tokio::test]
+async fn a_key_that_cannot_be_shown_is_taken_back() {
+    let deployment = Deployment::start(oracle::DEFINITIONS).await;
+    deployment.create_tenant("acme", "UTC").await;
+    for arguments in [&["key", "create", "--tenant", "acme"][..], &["key", "create", "--tenant", "acme", "--json"]] {
+        let full = std::fs::File::options().write(true).open("/dev/full").unwrap();
+        let mut command = tokio::process::Command::new(tidemark_tests::World::binary("tidemark"));
+        command.args(arguments).env_clear().envs(deployment.world.variables_of(Workload::Operator));
+        command.stdout(full).stderr(Stdio::piped());
+        let output = command.spawn().unwrap().wait_with_output().await.unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        let end = " could not be shown, and was taken back: standard output: No space left on device (os error 28)\n";
+        assert!(told.starts_with("error: the key ") && told.ends_with(end), "{told}");
+    }
+    let holder = Holder::Tenant(Tenant::named_by_operator(TenantId::new("acme").unwrap()));
+    assert_eq!(deployment.store.keys(&holder, tidemark_runtime::clock::now()).await.unwrap(), []);
 }
 
 #[tokio::test]
@@ -106,6 +184,26 @@ async fn quarantined_records_are_listed_and_shown_with_their_images() {
         tidemark(&deployment, &["quarantine", "list", "--source", "orders"]).await.stdout,
         "nothing is quarantined here\n"
     );
+    ingest.stop().await;
+}
+
+#[tokio::test]
+async fn what_a_record_says_is_shown_and_never_obeyed() {
+    let deployment = Deployment::start(oracle::DEFINITIONS).await;
+    let ingest = deployment.start_ingest().await;
+    let mut bad = order("o1", "5");
+    bad["order_date"] = json!({ "S": "\u{1b}[2J\nqua_forged\u{9b}1A\u{202e}" });
+    deployment.put(oracle::TABLE, bad).await;
+    let list = ["quarantine", "list", "--tenant", "demo"];
+    let listed = async || tidemark(&deployment, &[&list[..], &["--json"]].concat()).await.json();
+    wait_until("the record to be set aside", DEADLINE, async || listed().await["data"][0].is_object()).await;
+    let id = listed().await["data"][0]["id"].as_str().unwrap().to_owned();
+    for arguments in [&list[..], &["quarantine", "show", &id, "--tenant", "demo"]] {
+        let shown = tidemark(&deployment, arguments).await.stdout;
+        assert!(shown.contains(r"\u001b[2J\u000aqua_forged\u009b1A\u202e"), "{shown:?}");
+        assert!(!shown.contains(|c: char| c != '\n' && (c.is_control() || c == '\u{202e}')), "{shown:?}");
+        assert!(!shown.lines().any(|line| line.starts_with("qua_forged")), "{shown:?}");
+    }
     ingest.stop().await;
 }
 
@@ -171,8 +269,18 @@ async fn definitions_are_shown_accepted_and_removed() {
 
     let ended = tidemark(&deployment, &["definitions", "remove", "nothing"]).await;
     assert_eq!((ended.code, ended.told().len()), (Some(2), 1), "{ended:?}");
-    assert_eq!(tidemark(&deployment, &["definitions", "remove", "sales"]).await.code, Some(0));
+    // The next worker to start would begin anew what its file still has.
+    let remove = ["definitions", "remove", "sales", "--definitions", file];
+    let ended = tidemark(&deployment, &remove).await;
+    assert_eq!(ended.code, Some(2), "{ended:?}");
+    assert!(ended.told()[0].starts_with("error: the definition file still has metrics.sales: "), "{ended:?}");
+    assert_eq!(show().await["metrics"]["sales"]["generation"], 2);
+    let ended = tidemark(&deployment, &[&remove[..], &["--for-good"]].concat()).await;
+    assert!(ended.code == Some(0) && ended.stdout.starts_with("metrics.sales has ended"), "{ended:?}");
     assert_eq!(show().await["metrics"], json!({}));
+    // Where no file is known, none is asked.
+    assert_eq!(tidemark(&deployment, &["definitions", "remove", "stock"]).await.code, Some(0));
+    assert_eq!(show().await["inventories"], json!({}));
     ingest.stop().await;
 }
 

@@ -12,6 +12,17 @@ const WORKLOADS: [&str; 2] = ["tidemark-ingest", "tidemark-api"];
 /// 32 bytes of nothing in particular, base64.
 const SECRET_KEY: &str = "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=";
 
+/// A source that an inventory could not tell the rows of apart, and one whose table is not there.
+const TWO_UNFIT: &str = "
+sources:
+  a: { table: Order_by_item, tenant: { constant: demo } }
+  b: { table: Lost, tenant: { constant: demo } }
+metrics:
+  m: { source: a, time: t, measures: { c: { count: true } }, group_by: [[]] }
+inventory:
+  i: { source: a, item: orderid, on_hand: h }
+";
+
 type Variables = Vec<(&'static str, String)>;
 
 /// Everything that both workloads need.
@@ -96,6 +107,25 @@ async fn a_stream_that_is_off_is_told() {
 }
 
 #[tokio::test]
+async fn all_sources_that_cannot_be_read_are_told_together() {
+    let world = World::start().await;
+    create_source(&world, Some(StreamViewType::NewAndOldImages)).await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("shop.yaml");
+    std::fs::write(&file, TWO_UNFIT).unwrap();
+    let variables = changed(complete(&world), "TIDEMARK_DEFINITIONS", file.to_str().unwrap());
+    assert_eq!(run("tidemark", &["init"], &variables).await.code, Some(0));
+    let ended = run("tidemark-ingest", &[], &variables).await;
+    assert_eq!(ended.code, Some(1), "{ended:?}");
+    let expected = [
+        "error: source a: inventory `i` does not use the key attribute `order_date` of table Order_by_item: two rows could \
+         be one level",
+        "source b: table `Lost` does not exist; `tidemark init --with-sources` creates it where the source has a `key`",
+    ];
+    assert_eq!(ended.told(), expected);
+}
+
+#[tokio::test]
 async fn a_stream_of_another_view_type_is_told() {
     let world = World::start().await;
     create_source(&world, Some(StreamViewType::KeysOnly)).await;
@@ -166,6 +196,25 @@ async fn an_unset_region_is_wrong_use() {
     let variables = without(complete(&world), &["AWS_REGION"]);
     for (name, arguments) in [("tidemark-ingest", &[][..]), ("tidemark-api", &[]), ("tidemark", &["init"])] {
         assert_told(&run(name, arguments, &variables).await, 2, "AWS_REGION: not set");
+    }
+}
+
+#[tokio::test]
+async fn names_and_addresses_that_lead_nowhere_are_wrong_use() {
+    let world = World::start().await;
+    for (variable, value, told) in [
+        ("TIDEMARK_TABLE", "a b c", "TIDEMARK_TABLE: `a b c` is not allowed: a table's name is 3 to 255 of"),
+        ("TIDEMARK_TABLE", "tidemark-control", "TIDEMARK_CONTROL_TABLE: `tidemark-control` is TIDEMARK_TABLE as well"),
+        ("AWS_REGION", "", "AWS_REGION, or the region of the profile: `` is no region's name"),
+        ("AWS_REGION", "no such region", "AWS_REGION, or the region of the profile: `no such region` is no region's name"),
+        ("AWS_ENDPOINT_URL", "", "AWS_ENDPOINT_URL: `` is no address"),
+        ("AWS_ENDPOINT_URL", "localhost:8000", "AWS_ENDPOINT_URL: `localhost:8000` is no address"),
+        ("AWS_ENDPOINT_URL_DYNAMODB", "nonsense", "AWS_ENDPOINT_URL_DYNAMODB: `nonsense` is no address"),
+    ] {
+        let variables = changed(complete(&world), variable, value);
+        for (name, arguments) in [("tidemark-ingest", &[][..]), ("tidemark-api", &[]), ("tidemark", &["status"])] {
+            assert_told(&run(name, arguments, &variables).await, 2, told);
+        }
     }
 }
 

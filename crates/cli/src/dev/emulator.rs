@@ -35,10 +35,10 @@ impl Emulator {
     }
 }
 
-/// The database file of a data directory, which is made if it is not there.
+/// The database file of a data directory.
 fn file_in(directory: &Path) -> Result<String, Failure> {
-    let shown = directory.display();
-    std::fs::create_dir_all(directory).map_err(|error| Failure::failed(format!("--data-dir {shown} cannot be made: {error}")))?;
     let file = directory.join("dynamodb.sqlite").into_os_string().into_string();
-    file.map_err(|_| Failure::wrong_use(format!("--data-dir {shown}: the embedded database takes only names in UTF-8")))
+    file.map_err(|_| {
+        Failure::wrong_use(format!("--data-dir {}: the embedded database takes only names in UTF-8", directory.display()))
+    })
 }

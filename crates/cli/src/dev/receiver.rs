@@ -24,7 +24,7 @@ use standardwebhooks::{Webhook, WebhookError};
 use tidemark_domain::EndpointId;
 use tidemark_runtime::clock;
 use tidemark_runtime::listen;
-use tidemark_runtime::process::Failure;
+use tidemark_runtime::process::{Failure, chain};
 use tidemark_runtime::settings::SecretKeys;
 use tidemark_store::{Endpoint, EndpointState, Store, Tenant, ulid};
 use tidemark_webhooks::event::BODY_BYTES_MAX;
@@ -184,7 +184,7 @@ impl Outlet {
                 tracing::info!(event_type = %story.event_type(), what = story.what(), verified = true, "a webhook arrived");
             }
             (Self::Log, Err(refusal)) => {
-                tracing::warn!(error = refusal as &dyn std::error::Error, "what arrived is no webhook of ours");
+                tracing::warn!(error = %chain(refusal), "what arrived is no webhook of ours");
             }
         }
     }

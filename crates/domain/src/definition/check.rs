@@ -43,15 +43,21 @@ impl Finding {
 
 /// Everything wrong with definitions.
 pub(crate) fn findings(definitions: &Definitions) -> Vec<Finding> {
+    let names: Vec<_> = definitions.sources.keys().map(SourceName::as_str).collect();
+    findings_of_file(definitions, &names)
+}
+
+/// Everything wrong with what could be read of a file that has sources of these names, readable or not.
+pub(super) fn findings_of_file(definitions: &Definitions, declared: &[&str]) -> Vec<Finding> {
     let mut found = Vec::new();
     sources(definitions, &mut found);
     for (name, metric) in &definitions.metrics {
-        found.extend(source_named(definitions, format!("metrics.{name}"), &metric.source));
+        found.extend(source_named(definitions, declared, format!("metrics.{name}"), &metric.source));
         measures(name, metric, &mut found);
         found.extend(metric.group_by.iter().filter_map(|set| key_too_long(name, set)));
     }
     for (name, inventory) in &definitions.inventories {
-        found.extend(source_named(definitions, format!("inventory.{name}"), &inventory.source));
+        found.extend(source_named(definitions, declared, format!("inventory.{name}"), &inventory.source));
         found.extend(not_covering(definitions, name, inventory));
     }
     found
@@ -86,13 +92,14 @@ fn rows_per_record(definitions: &Definitions, source: &SourceName) -> usize {
     sets * ROWS_PER_SET + inventories * ROWS_PER_INVENTORY
 }
 
-fn source_named(definitions: &Definitions, path: String, source: &SourceName) -> Option<Finding> {
+fn source_named(definitions: &Definitions, declared: &[&str], path: String, source: &SourceName) -> Option<Finding> {
     if definitions.sources.contains_key(source) {
         return None;
     }
-    let names = spelling::allowed(source.as_str(), definitions.sources.keys().map(SourceName::as_str));
+    let names = spelling::allowed(source.as_str(), declared.iter().copied());
     let message = format!("there is no source `{source}`; the file's sources: {names}");
-    Some(Finding::new(format!("{path}.source"), message).missing(format!("sources.{source}")))
+    let missing = if declared.is_empty() { "sources".to_owned() } else { format!("sources.{source}") };
+    Some(Finding::new(format!("{path}.source"), message).missing(missing))
 }
 
 fn measures(metric: &MetricName, definition: &Metric, found: &mut Vec<Finding>) {

@@ -17,17 +17,19 @@ pub(super) fn definitions(text: &str) -> Result<Definitions, Invalid> {
     let tree = yaml::parse(text).map_err(|problem| Invalid::new(vec![problem]))?;
     let report = Report::default();
     let read = file(&Spot::root(&report, &tree));
-    for finding in read.iter().flat_map(check::findings) {
+    for finding in read.iter().flat_map(|(definitions, sources)| check::findings_of_file(definitions, sources)) {
         // A part that is there but could not be read has been reported; that it is missing would be a second, wrong report.
         if !finding.missing.is_some_and(|path| report.is_spoiled(&path)) {
             report.add(&finding.path, finding.message);
         }
     }
+    let definitions = read.map(|(definitions, _)| definitions);
     let problems = report.into_problems();
-    read.filter(|_| problems.is_empty()).ok_or_else(|| Invalid::new(problems))
+    definitions.filter(|_| problems.is_empty()).ok_or_else(|| Invalid::new(problems))
 }
 
-fn file(root: &Spot<'_>) -> Option<Definitions> {
+/// What could be read, and the names of all sources, also of those that could not.
+fn file<'a>(root: &Spot<'a>) -> Option<(Definitions, Vec<&'a str>)> {
     let fields = root.fields(&["sources", "metrics", "inventory"])?;
     let sources = fields.required("sources", |spot| spot.named(SourceName::new, source));
     let metrics = fields.optional("metrics", |spot| spot.named(MetricName::new, metric::metric));
@@ -39,11 +41,12 @@ fn file(root: &Spot<'_>) -> Option<Definitions> {
     if ["metrics", "inventory"].iter().all(|name| fields.get(name).is_none() || is_empty_map(name)) {
         fields.problem("needs at least one metric (under `metrics`) or inventory (under `inventory`)");
     }
-    Some(Definitions {
+    let definitions = Definitions {
         sources: sources.unwrap_or_default(),
         metrics: metrics.unwrap_or_default(),
         inventories: inventories.unwrap_or_default(),
-    })
+    };
+    Some((definitions, fields.get("sources").map(Spot::keys).unwrap_or_default()))
 }
 
 fn source(spot: &Spot<'_>) -> Option<Source> {

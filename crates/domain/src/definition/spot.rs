@@ -7,7 +7,7 @@ use std::fmt::Display;
 
 use super::problem::Problem;
 use super::spelling;
-use super::yaml::{Data, Entry, Node};
+use super::yaml::{Data, Entry, Node, Number};
 use crate::decimal::Decimal;
 
 /// What has been found out about a file so far.
@@ -182,11 +182,13 @@ impl<'a> Spot<'a> {
     }
 
     pub(super) fn number(&self) -> Option<Decimal> {
-        let number = match &self.node.data {
-            Data::Number(number) => Some(number.clone()),
-            _ => None,
-        };
-        self.expected("a number", number)
+        let Data::Number(Number { written, value }) = &self.node.data else { return self.expected("a number", None) };
+        if value.is_none() {
+            self.problem(format!(
+                "must be a decimal number below 10^126 with at most 130 digits after the point, as DynamoDB's are; this is `{written}`"
+            ));
+        }
+        value.clone()
     }
 
     pub(super) fn boolean(&self) -> Option<bool> {
@@ -197,15 +199,26 @@ impl<'a> Spot<'a> {
         self.expected("true or false", value)
     }
 
-    /// A text, number or boolean by its canonical text, as [`crate::Group::of`] makes it from an attribute.
+    /// A text, number or boolean by its canonical text, as [`crate::Group::of`] makes it from an attribute. A number that is written
+    /// otherwise (`007`) may be meant as the text that it is, and is refused.
     pub(super) fn canonical(&self) -> Option<String> {
         let text = match &self.node.data {
             Data::Text(text) => Some(text.clone()),
-            Data::Number(number) => Some(number.to_string()),
+            Data::Number(number) => return self.unambiguous(number),
             Data::Bool(value) => Some(value.to_string()),
             Data::Null | Data::List(_) | Data::Map(_) => None,
         };
         self.expected("a text, number or boolean", text)
+    }
+
+    fn unambiguous(&self, Number { written, value }: &Number) -> Option<String> {
+        let canonical = value.as_ref().map(Decimal::to_string);
+        if canonical.as_ref() == Some(written) {
+            return canonical;
+        }
+        let number = canonical.map(|number| format!(" for the number write {number};")).unwrap_or_default();
+        self.problem(format!("`{written}` may be a number or a text:{number} for the text put it in quotes: '{written}'"));
+        None
     }
 }
 

@@ -75,10 +75,41 @@ fn a_file_means_what_it_says() {
 
 #[test]
 fn condition_values_are_compared_by_canonical_text() {
-    let file = FILE.replace("[cancelled]", "[5.0, true, '5.0', x]");
+    let file = FILE.replace("[cancelled]", "[5, true, '5.0', x, 2026-01-01]");
     let read = Definitions::parse(&file).expect("valid");
     let conditions = &read.metrics[&MetricName::new("sales").expect("a name")].conditions;
-    assert_eq!(conditions[0].test, Test::NotIn(["5", "true", "5.0", "x"].map(str::to_owned).into()));
+    assert_eq!(conditions[0].test, Test::NotIn(["5", "true", "5.0", "x", "2026-01-01"].map(str::to_owned).into()));
+}
+
+#[test]
+fn a_number_without_quotes_that_is_not_written_as_numbers_are_is_refused_with_both_ways_to_write_it() {
+    let said = |value: &str| problems(&FILE.replace("[cancelled]", &format!("[open, {value}]")));
+    for value in ["0", "7", "-1.5", "12345678901234567890.5", "'007'", "'1e3'"] {
+        assert_eq!(said(value), "valid", "{value}");
+    }
+    let numbers =
+        [("007", "7"), ("010", "10"), ("1.50", "1.5"), ("1e3", "1000"), ("+5", "5"), (".5", "0.5"), ("-0", "0"), ("5.", "5")];
+    for (written, number) in numbers {
+        let expected = format!(
+            "`{written}` may be a number or a text: for the number write {number}; for the text put it in quotes: '{written}'"
+        );
+        assert_eq!(said(written), format!("line 15: metrics.sales.where[0].not_in[1]: {expected}"));
+    }
+    for written in ["0x10", "0o10", "1_000", ".inf", "1e400"] {
+        let expected = format!("`{written}` may be a number or a text: for the text put it in quotes: '{written}'");
+        assert_eq!(said(written), format!("line 15: metrics.sales.where[0].not_in[1]: {expected}"));
+    }
+}
+
+#[test]
+fn sources_that_nothing_uses_are_known() {
+    let unused = |text: &str| {
+        let read = Definitions::parse(text).expect("valid");
+        read.unused_sources().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(unused(FILE), Vec::<String>::new());
+    let (without_inventory, _) = FILE.split_once("inventory:").expect("it has one");
+    assert_eq!(unused(without_inventory), ["stock"]);
 }
 
 #[test]
@@ -99,7 +130,7 @@ fn every_problem_of_a_file_is_told_in_the_order_of_lines() {
     assert_eq!(
         problems(&file),
         "line 9: sources.stock.tenant.constant: a tenant id is 1 to 64 of A-Z a-z 0-9 _ -\n\
-         line 12: metrics.sales.source: there is no source `order`; the file's sources: orders; did you mean `orders`?\n\
+         line 12: metrics.sales.source: there is no source `order`; the file's sources: orders, stock; did you mean `orders`?\n\
          line 23: metrics.sales.lanes: must be a whole number from 1 to 64\n\
          line 25: inventory.levels.on_hand: is missing\n\
          line 29: inventory.levels: unknown field `onhand`; allowed: source, item, location, on_hand, committed, incoming, \
@@ -123,6 +154,10 @@ fn problems_of_the_whole_file() {
             "line 1: sources: needs at least one source\n\
                          line 1: needs at least one metric (under `metrics`) or inventory (under `inventory`)",
         ),
+        (
+            "source: {}\ninventory: { i: { source: s, item: i, on_hand: h } }",
+            "line 1: unknown field `source`; allowed: sources, metrics, inventory; did you mean `sources`?\nline 1: sources: is missing",
+        ),
         ("metrics:", "line 1: sources: is missing\nline 1: metrics: must be a map from names; this is empty"),
         ("[]", "line 1: must be a map with the fields sources, metrics, inventory; this is a list"),
     ] {
@@ -134,7 +169,7 @@ fn problems_of_the_whole_file() {
 #[test]
 fn every_mistake_is_named_with_its_line_and_what_is_allowed() {
     let cases: Vec<_> = include_str!("tests/problems.txt").split("\n\n").skip(1).map(str::trim_end).collect();
-    assert_eq!(cases.len(), 52);
+    assert_eq!(cases.len(), 57);
     for case in cases {
         let part =
             |mark| case.lines().filter_map(|line| line.strip_prefix(mark)).map(|line| format!("{line}\n")).collect::<String>();

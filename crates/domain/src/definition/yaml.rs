@@ -30,11 +30,19 @@ pub(super) struct Node {
 pub(super) enum Data {
     Null,
     Bool(bool),
-    Number(Decimal),
+    Number(Number),
     Text(String),
     List(Vec<Node>),
     /// In the order of the file; a key may come twice.
     Map(Vec<Entry>),
+}
+
+/// What reads as a number without quotes.
+#[derive(Debug, Clone)]
+pub(super) struct Number {
+    pub(super) written: String,
+    /// `None`: too large or too small to be one of ours, or written in a way that only other readers of YAML take for a number.
+    pub(super) value: Option<Decimal>,
 }
 
 /// One key of a map and its value.
@@ -191,21 +199,40 @@ impl Tree {
     }
 }
 
-/// A scalar without quotes, by YAML's core schema; but only decimal spellings are numbers.
+/// A scalar without quotes, by YAML's core schema; but only decimal spellings are numbers with a value.
 fn plain(text: &str) -> Data {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => Data::Null,
         "true" | "True" | "TRUE" => Data::Bool(true),
         "false" | "False" | "FALSE" => Data::Bool(false),
-        other => number(other).map_or_else(|| Data::Text(other.to_owned()), Data::Number),
+        other if is_decimal(other) => Data::Number(Number { written: other.to_owned(), value: other.parse().ok() }),
+        other if is_number_elsewhere(other) => Data::Number(Number { written: other.to_owned(), value: None }),
+        other => Data::Text(other.to_owned()),
     }
 }
 
-fn number(text: &str) -> Option<Decimal> {
-    let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let starts_well = unsigned.strip_prefix('.').unwrap_or(unsigned).starts_with(|c: char| c.is_ascii_digit());
-    let goes_on_well = unsigned.bytes().all(|c| c.is_ascii_digit() || matches!(c, b'.' | b'e' | b'E' | b'+' | b'-'));
-    if starts_well && goes_on_well { text.parse().ok() } else { None }
+/// `[-+]? ( [0-9]+ ( \. [0-9]* )? | \. [0-9]+ ) ( [eE] [-+]? [0-9]+ )?`, as the core schema has it.
+fn is_decimal(text: &str) -> bool {
+    let is_digits = |text: &str| text.bytes().all(|c| c.is_ascii_digit());
+    let (mantissa, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (mantissa, exponent) = (unsigned(mantissa), unsigned(exponent));
+    let (whole, fraction) = mantissa.split_once('.').unwrap_or((mantissa, ""));
+    let has_digits = (!whole.is_empty() || !fraction.is_empty()) && !exponent.is_empty();
+    has_digits && [whole, fraction, exponent].into_iter().all(is_digits)
+}
+
+/// Other bases and what is not finite, which the core schema has, and digits with `_` between them, which YAML 1.1 had.
+fn is_number_elsewhere(text: &str) -> bool {
+    let text = unsigned(text).to_ascii_lowercase();
+    let is_of = |prefix, base| {
+        text.strip_prefix(prefix).is_some_and(|digits| !digits.is_empty() && digits.chars().all(|c| c.is_digit(base)))
+    };
+    let is_grouped = text.starts_with(|c: char| c.is_ascii_digit()) && text.contains('_') && is_decimal(&text.replace('_', ""));
+    is_of("0x", 16) || is_of("0o", 8) || is_of("0b", 2) || is_grouped || matches!(text.as_str(), ".inf" | ".nan")
+}
+
+fn unsigned(text: &str) -> &str {
+    text.strip_prefix(['+', '-']).unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -219,10 +246,15 @@ mod tests {
     #[test]
     fn scalars_are_what_the_core_schema_says() {
         let shown = |text: &str| format!("{:?}", plain(text));
-        for text in ["12", "-0.50", "+3", ".5", "1e3"] {
-            assert!(shown(text).starts_with("Number"), "{text}");
+        for text in ["12", "-0.50", "+3", ".5", "-.5", "5.", "007", "1e3", "1E+3", "1.5e-3"] {
+            assert!(shown(text).contains("value: Some"), "{text}: {}", shown(text));
         }
-        for text in ["2026-01-01", "1.2.3", "1_000", ".", "-", "e5", "no", "0x10", "+.e"] {
+        for text in ["1e400", "-0x1F", "0o10", "0b1", "1_000", ".inf", "-.Inf", ".NaN", &"9".repeat(300)] {
+            assert!(shown(text).contains("value: None"), "{text}: {}", shown(text));
+        }
+        for text in
+            ["2026-01-01", "1.2.3", ".", "-", "+", "e5", "1e", "no", "0x", "0o8", "_1", "a_1", "+.e", "12:30", "1-2", "--1"]
+        {
             assert!(shown(text).starts_with("Text"), "{text}");
         }
         assert_eq!((shown("~"), shown("true")), ("Null".to_owned(), "Bool(true)".to_owned()));
@@ -231,7 +263,8 @@ mod tests {
     #[test]
     fn a_number_keeps_all_its_digits() {
         let node = parse("12345678901234567890.123456789012345678").expect("YAML");
-        assert!(matches!(node.data, Data::Number(number) if number.to_string() == "12345678901234567890.123456789012345678"));
+        let Data::Number(Number { value: Some(value), .. }) = node.data else { panic!("{node:?}") };
+        assert_eq!(value.to_string(), "12345678901234567890.123456789012345678");
     }
 
     #[test]

@@ -37,10 +37,15 @@ impl Vars {
     /// # Errors
     /// When the value is not Unicode.
     pub fn get(&self, name: &str) -> Result<Option<&str>, NotUnicode> {
-        match self.0.get(OsStr::new(name)) {
-            None => Ok(None),
-            Some(value) => value.to_str().map(|text| Some(text).filter(|text| !text.is_empty())).ok_or(NotUnicode(())),
-        }
+        self.get_even_empty(name).map(|value| value.filter(|text| !text.is_empty()))
+    }
+
+    /// A variable's value, as those see it who take an empty one for a value.
+    ///
+    /// # Errors
+    /// When the value is not Unicode.
+    pub fn get_even_empty(&self, name: &str) -> Result<Option<&str>, NotUnicode> {
+        self.0.get(OsStr::new(name)).map(|value| value.to_str().ok_or(NotUnicode(()))).transpose()
     }
 }
 

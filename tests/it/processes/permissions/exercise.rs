@@ -114,6 +114,7 @@ impl Exercise {
         let quarantined = self.some("GET /v1/quarantine").await;
         self.call("GET /v1/quarantine/{id}", id(&quarantined), Value::Null).await;
         let key = self.call("POST /v1/api-keys", "", json!({ "scopes": ["metrics:read"] })).await;
+        self.call("GET /v1/api-keys/{id}", id(&key), Value::Null).await;
         self.call("DELETE /v1/api-keys/{id}", id(&key), Value::Null).await;
     }
 
@@ -238,7 +239,7 @@ impl Exercise {
             run(&["quarantine", "show", id(&listed["data"][0]), whose[0], whose[1]]).await;
         }
         run(&["definitions", "show"]).await;
-        run(&["definitions", "remove", "sales"]).await;
+        run(&["definitions", "remove", "sales", "--for-good"]).await;
         let mut variables = self.variables.clone();
         variables.retain(|(name, _)| *name != SECRET_KEY.0);
         let other = SECRET_KEY.1.replacen('M', "N", 1);

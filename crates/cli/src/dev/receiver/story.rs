@@ -8,6 +8,8 @@ use tidemark_domain::Decimal;
 use tidemark_domain::rule::{Severity, Threshold};
 use tidemark_webhooks::event::EventType;
 
+use crate::output::on_one_line;
+
 /// What a webhook says.
 #[derive(Debug)]
 pub(super) struct Story {
@@ -54,9 +56,8 @@ impl Story {
             EventType::Ping => "somebody tests this endpoint".to_owned(),
             EventType::EndpointDisabled => "another endpoint of the tenant was disabled".to_owned(),
         };
-        // Names come from a table that anybody may write to, and a terminal obeys control characters.
-        let what = what.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();
-        Ok(Self { event_type, what })
+        // Names come from a table that anybody may write to.
+        Ok(Self { event_type, what: on_one_line(&what) })
     }
 
     pub(super) fn event_type(&self) -> EventType {
@@ -111,7 +112,7 @@ mod tests {
 
     #[test]
     fn an_alert_is_told_by_the_threshold_of_its_severity_and_never_clears_the_screen() {
-        let row = "mug\u{fffd}[2J@berlin is at 3";
+        let row = r"mug\u001b[2J@berlin is at 3";
         let fired = told("inventory.alert.fired", alert("warning", Value::Null));
         assert_eq!(fired, format!("inventory.alert.fired  {row}, at or below 10 (warning)"));
         let escalated = told("inventory.alert.escalated", alert("critical", Value::Null));
