@@ -28,7 +28,7 @@ pub(crate) fn run(options: &Check) -> Result<(), Failure> {
     for (path, message) in warnings(&definitions) {
         eprintln!("warning: {path}: {message}");
     }
-    say!("{} is fine", options.file.display());
+    say!("{} is valid", options.file.display());
     for (name, source) in &definitions.sources {
         say!("  source {name}: table {}", source.table);
     }

@@ -14,7 +14,7 @@ use tidemark_store::{QuarantineId, Scope, UnknownScope, checked_name};
 /// TIDEMARK_TABLE (default: tidemark) and TIDEMARK_CONTROL_TABLE (default: tidemark-control), reached through the standard AWS
 /// variables: AWS_REGION, AWS_ENDPOINT_URL, AWS_PROFILE, credentials.
 ///
-/// Exit codes: 0 fine, 1 failed, 2 wrong use.
+/// Exit codes: 0 success, 1 failure, 2 usage or settings error.
 #[derive(Debug, Parser)]
 #[command(name = "tidemark", version)]
 pub(crate) struct Tidemark {
@@ -26,7 +26,7 @@ pub(crate) struct Tidemark {
 pub(crate) enum Command {
     /// Run everything in one process on an embedded DynamoDB, with sample data.
     Dev(Dev),
-    /// Create Tidemark's tables; harmless where they are there already.
+    /// Create Tidemark's tables; existing ones keep their data, and get the index and protections they lack.
     Init(Init),
     /// Check a definition file: every problem with its line and what is allowed.
     Check(Check),
@@ -40,6 +40,9 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Secrets(Secrets),
     /// Show each source: watermark, lag, shards by state and owner, gaps, quarantined records.
+    ///
+    /// With --json, `exact` is false while one of `reasons` stands: those of the source, for all its metrics and tenants together. The
+    /// reasons of one tenant's own numbers are at the API's /v1/status.
     Status(Status),
     /// Look at records that could not be counted: whose they are, why, and what they said.
     #[command(subcommand)]
@@ -201,7 +204,7 @@ pub(crate) enum Quarantine {
     List {
         #[command(flatten)]
         whose: Whose,
-        /// At most so many records, or tenants.
+        /// List at most this many records or tenants.
         #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=i64::from(QUARANTINE_LISTED_MAX)))]
         limit: u16,
         /// Print JSON, for scripts.

@@ -57,7 +57,7 @@ pub(crate) async fn run(command: Key) -> Result<(), Failure> {
         });
     }
     if !json {
-        eprintln!("key {id} is shown this once; keep it as you keep a password");
+        eprintln!("key {id} is shown this once; store it like a password");
     }
     Ok(())
 }

@@ -31,7 +31,7 @@ pub(crate) fn line(line: Arguments<'_>) {
     }
 }
 
-/// Prints what must not be lost unnoticed, as [`line`] does.
+/// Prints what must not be lost unnoticed, as [`line()`] does.
 ///
 /// # Errors
 /// When nobody reads any more, or it cannot be written.

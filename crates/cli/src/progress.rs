@@ -46,7 +46,7 @@ impl Progress {
 
     /// Tells what came of a table.
     pub(crate) fn table_is_there(self, table: &str, is_new: bool, warnings: &[String]) {
-        self.say(&format!("table {table}: {}", if is_new { "created" } else { "is there already" }));
+        self.say(&format!("table {table}: {}", if is_new { "created" } else { "exists already" }));
         self.warn(warnings);
     }
 

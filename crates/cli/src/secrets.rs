@@ -75,7 +75,7 @@ async fn reseal(store: &Store, sealing: &SealingKeys, tenant: &Tenant, found: &E
             Err(error) => return Err(error.into()),
         }
     }
-    Err(Failure::failed(format!("endpoint {} is being changed all the time; try again", found.id)))
+    Err(Failure::failed(format!("endpoint {} keeps changing; try again", found.id)))
 }
 
 /// What is to become of an endpoint.
@@ -93,8 +93,7 @@ impl Resealed {
         let owner = Owner { tenant: tenant.id(), endpoint: &read.id };
         let (mut to, mut is_new, mut lost) = (read.clone(), false, None);
         let live = to.previous_secret.as_mut().filter(|previous| previous.until > now);
-        let previous =
-            live.map(|previous| (&mut previous.secret, "the secret before its last rotation, which signs along no more"));
+        let previous = live.map(|previous| (&mut previous.secret, "the secret before its last rotation, which no longer signs"));
         for (secret, what) in previous.into_iter().chain([(&mut to.secret, "its secret: rotate it")]) {
             match Sealed::try_from(secret.clone()).and_then(|sealed| sealing.reseal(&sealed, owner)) {
                 Ok(None) => {}

@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tidemark_domain::SourceName;
 use tidemark_domain::definition::Source;
+use tidemark_domain::{Running, SourceName};
 use tidemark_runtime::process::Failure;
 use tidemark_store::{ConcernedPage, QuarantineCount};
 use tidemark_streams::{ShardState, StreamStatus, StreamWatermark};
@@ -21,6 +21,8 @@ struct SourceStatus {
     table: String,
     /// `None`: no worker has ever read it.
     stream: Option<StreamStatus>,
+    /// Whether a part of its metrics counts only from some time after the deployment.
+    began_later: bool,
     quarantined: QuarantineCount,
     /// Whose they are, as far as a tenant could be read.
     concerned: ConcernedPage,
@@ -44,16 +46,23 @@ async fn gather(connection: &Connection) -> Result<Vec<SourceStatus>, Failure> {
     let running = connection.running().await?;
     let counts = connection.store.quarantine_counts_of_sources().await?;
     let mut sources = Vec::new();
-    for (name, Source { table, .. }) in running.sources {
-        let stream = connection.streams.table_status(&table).await?;
-        let quarantined = counts.get(&name).copied().unwrap_or_default();
+    for (name, Source { table, .. }) in &running.sources {
+        let stream = connection.streams.table_status(table).await?;
+        let quarantined = counts.get(name).copied().unwrap_or_default();
         let concerned = match quarantined.records {
             0 => ConcernedPage::default(),
-            _ => connection.store.concerned(&name, TENANTS_MAX).await?,
+            _ => connection.store.concerned(name, TENANTS_MAX).await?,
         };
-        sources.push(SourceStatus { name, table, stream, quarantined, concerned });
+        let (name, table, began_later) = (name.clone(), table.clone(), began_later(&running, name));
+        sources.push(SourceStatus { name, table, stream, began_later, quarantined, concerned });
     }
     Ok(sources)
+}
+
+/// Whether a metric of a source, a measure or a grouping was defined later than the deployment.
+fn began_later(running: &Running, source: &SourceName) -> bool {
+    let mut metrics = running.metrics.values().filter(|metric| metric.definition.source == *source);
+    metrics.any(|metric| metric.since.is_some() || !metric.measures_since.is_empty() || !metric.sets_since.is_empty())
 }
 
 impl SourceStatus {
@@ -61,17 +70,21 @@ impl SourceStatus {
         self.stream.as_ref().and_then(|stream| stream.watermark.watermark)
     }
 
+    /// A worker's clock may be a little ahead of ours.
     fn lag_ms(&self, now: Timestamp) -> Option<i64> {
-        self.watermark().map(|watermark| now.as_millisecond() - watermark.as_millisecond())
+        self.watermark().map(|watermark| (now.as_millisecond() - watermark.as_millisecond()).max(0))
     }
 
-    /// As the API has it: while nobody knows what is included, nothing is said to be exact.
-    fn is_exact(&self) -> bool {
-        let of_stream = |stream: &StreamStatus| {
-            let StreamWatermark { watermark, exact, history_complete, .. } = stream.watermark;
-            watermark.is_some() && exact && history_complete
-        };
-        self.stream.as_ref().is_some_and(of_stream)
+    /// Why not every number of the source is exact, in the API's words: while nobody knows what is included, nothing of the past is. The
+    /// metrics and tenants concerned are not told apart; `/v1/status` has the reasons of one tenant's own numbers.
+    fn reasons(&self) -> Vec<&'static str> {
+        let (mut history, mut gap) = (true, false);
+        if let Some(StreamStatus { watermark: StreamWatermark { watermark, exact, history_complete, .. }, .. }) = &self.stream {
+            (history, gap) = (watermark.is_none() || !history_complete, !exact);
+        }
+        let missed = self.quarantined.is_missed();
+        let reasons = [("history", history), ("gap", gap), ("definitions", self.began_later), ("broken_row", missed)];
+        reasons.into_iter().filter(|(_, stands)| *stands).map(|(reason, _)| reason).collect()
     }
 
     fn print(&self, now: Timestamp) {
@@ -145,10 +158,11 @@ impl SourceStatus {
             };
             stream.gaps.iter().map(gap).collect()
         };
+        let reasons = self.reasons();
         json!({
             "source": self.name, "table": self.table,
             "watermark": self.watermark().map(|watermark| watermark.to_string()), "lag_ms": self.lag_ms(now),
-            "exact": self.is_exact(),
+            "exact": reasons.is_empty(), "reasons": reasons,
             "history_complete": stream.map(|stream| stream.watermark.history_complete),
             "gaps": stream.map(gaps).unwrap_or_default(), "shards": stream.map(shards).unwrap_or_default(),
             "quarantined": self.quarantined.records, "quarantined_without_tenant": self.quarantined.without_tenant,
@@ -159,36 +173,49 @@ impl SourceStatus {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use jiff::SignedDuration;
     use tidemark_domain::TenantId;
+
+    use super::*;
 
     fn quarantined(records: u64, without_tenant: u64, tenants: usize, more: bool) -> String {
         let count = QuarantineCount { records, without_tenant, ..QuarantineCount::default() };
         let tenant = |index| (TenantId::new(&format!("t{index}")).expect("an id"), QuarantineCount::default());
         let concerned = ConcernedPage { tenants: (0..tenants).map(tenant).collect(), more };
         let name = SourceName::new("orders").expect("a name");
-        SourceStatus { name, table: "Orders".to_owned(), stream: None, quarantined: count, concerned }.quarantined()
+        let (table, stream, began_later) = ("Orders".to_owned(), None, false);
+        SourceStatus { name, table, stream, began_later, quarantined: count, concerned }.quarantined()
     }
 
     #[test]
-    fn without_a_watermark_nothing_is_said_to_be_exact() {
+    fn nothing_is_said_to_be_exact_without_a_watermark_or_while_a_reason_stands_and_no_lag_is_negative() {
         let read = |watermark: Option<StreamWatermark>| {
             let of = |watermark| StreamStatus { watermark, shards: Vec::new(), counts: Default::default(), gaps: Vec::new() };
             let (name, stream) = (SourceName::new("orders").expect("a name"), watermark.map(of));
             let (quarantined, concerned) = (QuarantineCount::default(), ConcernedPage::default());
-            SourceStatus { name, table: "Orders".to_owned(), stream, quarantined, concerned }
+            SourceStatus { name, table: "Orders".to_owned(), stream, began_later: false, quarantined, concerned }
         };
         let now = tidemark_runtime::clock::now();
         let whole = StreamWatermark { watermark: Some(now), published_at: Some(now), exact: true, history_complete: true };
-        for (watermark, exact) in [
-            (Some(whole), true),
-            (Some(StreamWatermark { exact: false, ..whole }), false),
-            (Some(StreamWatermark { history_complete: false, ..whole }), false),
-            (Some(StreamWatermark { watermark: None, published_at: None, ..whole }), false),
-            (None, false),
+        let told = |source: SourceStatus| {
+            let told = source.in_json(now);
+            assert_eq!(told["exact"], told["reasons"] == json!([]), "{told}");
+            told["reasons"].clone()
+        };
+        for (watermark, reasons) in [
+            (Some(whole), json!([])),
+            (Some(StreamWatermark { exact: false, ..whole }), json!(["gap"])),
+            (Some(StreamWatermark { history_complete: false, ..whole }), json!(["history"])),
+            (Some(StreamWatermark { watermark: None, published_at: None, ..whole }), json!(["history"])),
+            (None, json!(["history"])),
         ] {
-            assert_eq!(read(watermark).in_json(now)["exact"], exact, "{watermark:?}");
+            assert_eq!(told(read(watermark)), reasons, "{watermark:?}");
         }
+        let missed = QuarantineCount { records: 1, overflows: 1, ..QuarantineCount::default() };
+        let of_metrics = SourceStatus { began_later: true, quarantined: missed, ..read(Some(whole)) };
+        assert_eq!(told(of_metrics), json!(["definitions", "broken_row"]));
+        let ahead = StreamWatermark { watermark: Some(now + SignedDuration::from_secs(3)), ..whole };
+        assert_eq!(read(Some(ahead)).in_json(now)["lag_ms"], 0);
     }
 
     #[test]

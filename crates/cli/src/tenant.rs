@@ -17,11 +17,11 @@ pub(crate) async fn run(command: Tenant) -> Result<(), Failure> {
     let id = &new.id;
     let told = match created {
         TenantCreated::New => "created",
-        TenantCreated::Same => "is there already",
+        TenantCreated::Same => "exists already",
         TenantCreated::Different => {
             let tenant = tidemark_store::Tenant::named_by_operator(id.clone());
             as_asked(&new, &connection.store.tenant_settings(&tenant).await?)?;
-            "is there already"
+            "exists already"
         }
         TenantCreated::ZoneFrozen(zone) => {
             return Err(Failure::failed(format!("tenant {id} is counted in {zone} already: another time zone needs a rebuild")));
@@ -53,7 +53,7 @@ fn as_asked(asked: &NewTenant, stands: &TenantSettings) -> Result<(), Failure> {
     let name = stands.name.as_deref().map_or_else(|| "no name".to_owned(), |name| format!("name `{}`", on_one_line(name)));
     let currency = stands.currency.as_ref().map_or("no currency", Currency::as_str);
     let settings = format!("{name}, time zone {}, {currency}", stands.zone);
-    Err(Failure::failed(format!("tenant {id} is there already with other settings, which stand: {settings}")))
+    Err(Failure::failed(format!("tenant {id} exists already with other settings, which stand: {settings}")))
 }
 
 #[cfg(test)]

@@ -10,6 +10,7 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::IntoResponse;
 use serde_json::Value;
+use tidemark_domain::Decimal;
 
 use crate::problem::{ApiError, Code, ParameterError};
 
@@ -109,7 +110,7 @@ impl Fields {
     pub(crate) fn require(&mut self, names: &[&'static str]) {
         for name in names {
             if self.left.get(*name).is_none_or(Value::is_null) {
-                self.refuse(name, Code::MissingField, "is needed");
+                self.refuse(name, Code::MissingField, "is required");
             }
         }
     }
@@ -128,13 +129,24 @@ impl Fields {
         read(&text).map_err(|error| self.refuse(name, Code::InvalidValue, error.to_string())).ok()
     }
 
+    /// Takes a decimal number, which bodies have as text.
+    pub(crate) fn decimal(&mut self, name: &'static str) -> Option<Decimal> {
+        const EXPECTED: &str = "a decimal number as text, such as \"12.5\"";
+        match self.take(name)? {
+            Value::String(text) => {
+                text.parse().map_err(|_| self.refuse(name, Code::InvalidValue, format!("must be {EXPECTED}"))).ok()
+            }
+            other => self.mistyped(name, EXPECTED, &other),
+        }
+    }
+
     /// Takes a text that is one of a few words.
     pub(crate) fn word<T: Copy>(&mut self, name: &'static str, words: &[(&str, T)]) -> Option<T> {
         let text = self.text(name)?;
         let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         if found.is_none() {
             let allowed: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
-            let error = ParameterError::new(self.at(name), Code::InvalidValue, format!("is one of {}", allowed.join(", ")));
+            let error = ParameterError::new(self.at(name), Code::InvalidValue, format!("must be one of {}", allowed.join(", ")));
             self.errors.push(error.allowing(allowed));
         }
         found
@@ -250,7 +262,7 @@ impl Fields {
     fn refuse_the_rest(&mut self) {
         let detail = match self.known.as_slice() {
             [] => "there are no fields here".to_owned(),
-            known => format!("there is no such field; there are {}", known.join(", ")),
+            known => format!("unknown field; allowed: {}", known.join(", ")),
         };
         for name in std::mem::take(&mut self.left).into_iter().map(|(name, _)| name) {
             let error = ParameterError::new(self.at(shortened(&name)), Code::UnknownField, &*detail);
@@ -259,8 +271,15 @@ impl Fields {
     }
 
     fn mistyped<T>(&mut self, name: &str, expected: &str, given: &Value) -> Option<T> {
-        let hint = if given.is_number() { "; numbers are decimal texts here, such as \"12.5\"" } else { "" };
-        self.refuse(name, Code::InvalidValue, format!("is {expected}{hint}"));
+        let kind = match given {
+            Value::Null => "null",
+            Value::Bool(_) => "true or false",
+            Value::Number(_) => "a number",
+            Value::String(_) => "a text",
+            Value::Array(_) => "a list",
+            Value::Object(_) => "an object",
+        };
+        self.refuse(name, Code::InvalidValue, format!("must be {expected}; this is {kind}"));
         None
     }
 

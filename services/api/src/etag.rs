@@ -76,7 +76,7 @@ impl IfMatch {
 
     fn of(headers: &HeaderMap) -> Result<Self, ParameterError> {
         let refused = || {
-            let detail = "is `*`, or the ETag of the version that is to be changed, quotes included";
+            let detail = "must be `*`, or the ETag of the version to be changed, quotes included";
             ParameterError::new("If-Match", Code::InvalidValue, detail)
         };
         let mut tags = Vec::new();

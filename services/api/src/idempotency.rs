@@ -182,7 +182,7 @@ impl IdempotencyKey {
         let visible = |text: &&str| (1..=LENGTH_MAX).contains(&text.len()) && text.bytes().all(|c| c.is_ascii_graphic());
         let key = value.to_str().ok().filter(visible).filter(|_| second.is_none());
         let refused = || {
-            let detail = format!("is given once, and is 1 to {LENGTH_MAX} visible ASCII characters, such as a UUID");
+            let detail = format!("must be given once, as 1 to {LENGTH_MAX} visible ASCII characters, such as a UUID");
             ParameterError::new("Idempotency-Key", Code::InvalidValue, detail)
         };
         key.map(|key| Self(Some(key.to_owned()))).ok_or_else(refused)

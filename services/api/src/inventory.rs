@@ -34,10 +34,10 @@ pub(crate) fn named(running: &Running, tenant: &Tenant, at: &str, name: Option<&
     };
     match (name, there_are.as_slice()) {
         (None, [(only, _)]) => Ok((*only).clone()),
-        (None, _) => Err(refused("there are several inventories, say which")),
+        (None, _) => Err(refused("is required, for there are several inventories")),
         (Some(name), _) => {
             let found = there_are.iter().find(|(there, _)| there.as_str() == name);
-            found.map(|(name, _)| (*name).clone()).ok_or_else(|| refused("there is no such inventory; there are"))
+            found.map(|(name, _)| (*name).clone()).ok_or_else(|| refused("unknown inventory; allowed"))
         }
     }
 }

@@ -11,7 +11,7 @@ const LAST: &str = "9999-12-30T22:00:00Z";
 /// # Errors
 /// A sentence about what is expected.
 pub(crate) fn instant(text: &str) -> Result<Timestamp, String> {
-    of_rfc3339(text).map_err(|_| format!("is an RFC 3339 instant, such as 2026-03-30T09:14:05Z; the last is {LAST}"))
+    of_rfc3339(text).map_err(|_| format!("must be an RFC 3339 instant, such as 2026-03-30T09:14:05Z; the last is {LAST}"))
 }
 
 /// An ISO 8601 duration of weeks, days (24 hours each), hours, minutes and seconds.
@@ -19,7 +19,7 @@ pub(crate) fn instant(text: &str) -> Result<Timestamp, String> {
 /// # Errors
 /// A sentence about what is expected.
 pub(crate) fn duration(text: &str) -> Result<SignedDuration, &'static str> {
-    const EXPECTED: &str = "is an ISO 8601 duration of weeks, days, hours, minutes and seconds, such as PT4H";
+    const EXPECTED: &str = "must be an ISO 8601 duration of weeks, days, hours, minutes and seconds, such as PT4H";
     // The parser also knows a friendlier form, which is not of this contract.
     let span: Span = if text.starts_with('P') { text.parse().map_err(|_| EXPECTED)? } else { return Err(EXPECTED) };
     span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| EXPECTED)
@@ -35,7 +35,10 @@ mod tests {
         assert!(last.checked_add(SignedDuration::from_secs(1)).is_err(), "there is a later one");
         for bad in ["9999-12-31T23:59:59Z", "2026-03-30 09:14:05Z", "2026-03-30T09:14:05Z[UTC]", "20260330T091405Z", "2026-03-30"]
         {
-            assert!(instant(bad).is_err_and(|detail| detail.starts_with("is an RFC 3339") && detail.ends_with(LAST)), "{bad}");
+            assert!(
+                instant(bad).is_err_and(|detail| detail.starts_with("must be an RFC 3339") && detail.ends_with(LAST)),
+                "{bad}"
+            );
         }
     }
 

@@ -14,7 +14,7 @@ use tokio::net::TcpListener;
 
 /// Serves the numbers that tidemark-ingest keeps, over HTTP.
 ///
-/// Exit codes: 0 stopped, 1 failed, 2 wrong use.
+/// Exit codes: 0 stopped as asked, 1 failure, 2 usage or settings error.
 #[derive(Debug, Parser)]
 #[command(name = "tidemark-api", version, after_help = settings::help(&SETTINGS))]
 struct Options {

@@ -82,7 +82,7 @@ pub fn base() -> OpenApi {
             tag("inventory", "What is in stock."),
             tag("alerts", "What is low, and the rules that say so."),
             tag("webhooks", "Where events are sent, and how that goes."),
-            tag("events", "What is sent."),
+            tag("events", "The events sent to webhook endpoints."),
             tag("tenant", "The tenant's settings and keys."),
             tag("admin", "All tenants, for operators."),
         ]))

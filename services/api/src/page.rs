@@ -88,7 +88,7 @@ impl List<'_> {
 
     fn open(&self, cursor: &str, question: &str) -> Result<String, ParameterError> {
         let refused =
-            || ParameterError::new("cursor", Code::InvalidCursor, "is no cursor of this list; leave it out to start again");
+            || ParameterError::new("cursor", Code::InvalidCursor, "is not a cursor of this list; leave it out to start again");
         let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| refused())?;
         let (signature, entry) = bytes.split_at_checked(SIGNATURE_LENGTH).ok_or_else(refused)?;
         let keys = [Some(&self.keys.current), self.keys.previous.as_ref()];
@@ -116,7 +116,7 @@ impl List<'_> {
 /// A whole number from 1 to `max`.
 pub(crate) fn whole_number(text: &str, max: usize) -> Result<usize, String> {
     let number = text.parse().ok().filter(|number| (1..=max).contains(number));
-    number.ok_or_else(|| format!("is a whole number from 1 to {max}"))
+    number.ok_or_else(|| format!("must be a whole number from 1 to {max}"))
 }
 
 #[cfg(test)]

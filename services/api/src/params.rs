@@ -31,11 +31,11 @@ impl Params {
             }
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             let Some(name) = decoded(name) else {
-                params.refuse(ParameterError::new(name, Code::UnknownParameter, "the name is no UTF-8"));
+                params.refuse(ParameterError::new(name, Code::UnknownParameter, "the name is not UTF-8"));
                 continue;
             };
             match decoded(value) {
-                None => params.refuse(ParameterError::new(name, Code::InvalidValue, "the value is no UTF-8")),
+                None => params.refuse(ParameterError::new(name, Code::InvalidValue, "the value is not UTF-8")),
                 Some(_) if params.left.contains_key(&name) => {
                     params.refuse(ParameterError::new(name, Code::DuplicateParameter, "is given more than once"));
                 }
@@ -65,7 +65,8 @@ impl Params {
         let found = words.iter().find(|(word, _)| *word == text).map(|(_, value)| *value);
         let allowed: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
         let refused = || {
-            ParameterError::new(name, Code::InvalidValue, format!("is one of {}", allowed.join(", "))).allowing(allowed.clone())
+            ParameterError::new(name, Code::InvalidValue, format!("must be one of {}", allowed.join(", ")))
+                .allowing(allowed.clone())
         };
         self.keep(found.ok_or_else(refused))
     }
@@ -77,7 +78,7 @@ impl Params {
         let found: Option<Vec<T>> = text.split(',').map(meant).collect();
         let allowed: Vec<&str> = words.iter().map(|(word, _)| *word).collect();
         let refused = || {
-            let detail = format!("is one or more of {}, with commas", allowed.join(", "));
+            let detail = format!("must be one or more of {}, separated by commas", allowed.join(", "));
             ParameterError::new(name, Code::InvalidValue, detail).allowing(allowed.clone())
         };
         self.keep(found.ok_or_else(refused))
@@ -129,7 +130,7 @@ impl Params {
         for name in self.left.into_keys() {
             let detail = match known {
                 [] => "there are no parameters here".to_owned(),
-                _ => format!("there is no such parameter; there are {}", known.join(", ")),
+                _ => format!("unknown parameter; allowed: {}", known.join(", ")),
             };
             self.errors.push(ParameterError::new(name, Code::UnknownParameter, detail).allowing(known.iter().copied()));
         }

@@ -56,7 +56,7 @@ pub(crate) enum ApiError {
     MissingScope(Scope),
     #[error("an operator's key is of no tenant: use a tenant's key here")]
     NoTenant,
-    #[error("this is for operators: a tenant's key or token does not do")]
+    #[error("only an operator's key may do this")]
     NotOperator,
     /// Also for what belongs to another tenant: the two must look alike.
     #[error("there is nothing at this address")]

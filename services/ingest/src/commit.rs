@@ -33,7 +33,10 @@ pub enum Error {
     Streams(#[from] tidemark_streams::Error),
     #[error("the shard was committed under definitions {0}, and those that can be read are older")]
     DefinitionsMissing(u64),
-    #[error("DynamoDB does not even take a record's position without its effects")]
+    #[error(
+        "DynamoDB does not even take a record's position without its effects: see the cause in the line of the log before this, the \
+         shard's item in the control table, and what the policies of both tables allow"
+    )]
     Uncommittable,
     #[error("an event of an alert cannot be written")]
     Body(#[from] BodyError),

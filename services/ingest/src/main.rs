@@ -13,7 +13,7 @@ use tidemark_runtime::{aws, definitions};
 
 /// Consumes the streams of source tables and keeps exact aggregates in Tidemark's table.
 ///
-/// Exit codes: 0 stopped, 1 failed, 2 wrong use.
+/// Exit codes: 0 stopped as asked, 1 failure, 2 usage or settings error.
 #[derive(Debug, Parser)]
 #[command(name = "tidemark-ingest", version, after_help = settings::help(&SETTINGS))]
 struct Options {}

@@ -116,8 +116,8 @@ async fn every_route_takes_the_scope_it_says_of_the_holder_it_is_for() {
     // Such a key cannot be made either.
     let pretender = issue(holder("acme"), BTreeSet::from([Scope::Operator])).await;
     for operation in operations.iter().filter(|operation| operation.is_operators()) {
-        refused(operation, &tenants, "operator_only", "operators").await;
-        refused(operation, &pretender, "operator_only", "operators").await;
+        refused(operation, &tenants, "operator_only", "operator's key").await;
+        refused(operation, &pretender, "operator_only", "operator's key").await;
         refused(operation, &operators[1], "missing_scope", "operator").await;
         let answer = operation.call(&operators[0], &operation.path()).await;
         assert!(![401, 403, 405].contains(&answer.status) && answer.status < 500, "{operation:?}: {}", answer.text);

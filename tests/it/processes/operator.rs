@@ -26,7 +26,7 @@ async fn init_is_idempotent_and_warns_of_what_the_endpoint_lacks() {
     let file = folder.path().join("definitions.yaml");
     std::fs::write(&file, oracle::DEFINITIONS).unwrap();
     let arguments = ["init", "--with-sources", "--definitions", file.to_str().unwrap()];
-    for state in ["created", "is there already"] {
+    for state in ["created", "exists already"] {
         let ended = run("tidemark", &arguments, &world.variables()).await;
         assert_eq!(ended.code, Some(0), "{ended:?}");
         let expected = ["tidemark", "tidemark-control", "Orders"].map(|table| format!("table {table}: {state}\n")).concat();
@@ -40,16 +40,16 @@ async fn the_same_tenant_twice_is_fine_and_another_under_its_name_is_not() {
     let deployment = Deployment::start(oracle::DEFINITIONS).await;
     let create = ["tenant", "create", "acme", "--name", "Acme", "--time-zone", "Europe/Berlin", "--currency", "EUR"];
     assert_eq!(tidemark(&deployment, &create).await.stdout, "tenant acme: created\n");
-    assert_eq!(tidemark(&deployment, &create).await.stdout, "tenant acme: is there already\n");
+    assert_eq!(tidemark(&deployment, &create).await.stdout, "tenant acme: exists already\n");
     assert_eq!(tidemark(&deployment, &[&create[..], &["--json"]].concat()).await.json(), json!({ "id": "acme" }));
     let ended = tidemark(&deployment, &["tenant", "create", "acme", "--time-zone", "Asia/Kathmandu"]).await;
     assert_eq!(ended.code, Some(1));
     let stands = "name `Acme`, time zone Europe/Berlin, EUR";
-    assert_eq!(ended.told(), [format!("error: tenant acme is there already with other settings, which stand: {stands}")]);
+    assert_eq!(ended.told(), [format!("error: tenant acme exists already with other settings, which stand: {stands}")]);
     // What is left out is not asked for.
     for asked in [&["tenant", "create", "acme"][..], &["tenant", "create", "acme", "--currency", "EUR"]] {
         let ended = tidemark(&deployment, asked).await;
-        assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "tenant acme: is there already\n"), "{ended:?}");
+        assert_eq!((ended.code, ended.stdout.as_str()), (Some(0), "tenant acme: exists already\n"), "{ended:?}");
     }
 }
 
@@ -144,6 +144,7 @@ async fn status_tells_what_was_never_read_from_what_is() {
     let source = &status["sources"][0];
     assert_eq!((&source["source"], &source["table"]), (&json!("orders"), &json!("Orders")));
     assert_eq!((&source["exact"], &source["gaps"], &source["quarantined"]), (&json!(true), &json!([]), &json!(0)));
+    assert_eq!(source["reasons"], json!([]));
     assert!(source["lag_ms"].as_i64().unwrap() < 60_000, "{source}");
     let owners: Vec<_> = source["shards"].as_array().unwrap().iter().filter_map(|shard| shard["owner"].as_str()).collect();
     assert!(!owners.is_empty() && owners.iter().all(|owner| owner.starts_with("test.")), "{source}");

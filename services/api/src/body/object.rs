@@ -18,8 +18,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<Object, ApiError> {
     let value = Strict.deserialize(&mut json).and_then(|value| json.end().map(|()| value));
     match value {
         Ok(Value::Object(object)) => Ok(object),
-        Ok(_) => Err(ApiError::Body("is no JSON object".to_owned())),
-        Err(error) => Err(ApiError::Body(format!("is no JSON: {error}"))),
+        Ok(_) => Err(ApiError::Body("must be a JSON object".to_owned())),
+        Err(error) => Err(ApiError::Body(format!("is not JSON: {error}"))),
     }
 }
 

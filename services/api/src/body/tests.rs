@@ -56,6 +56,28 @@ fn every_mistake_is_reported_at_once_with_its_place() {
 }
 
 #[test]
+fn a_mistake_is_told_as_what_must_be_and_only_decimals_are_numbers_as_text() {
+    let mut fields = Fields::of(object(json!({"name": 5, "kind": "x", "on": "yes", "at": 12.5, "above": "12,5", "extra": 1})));
+    fields.require(&["url"]);
+    assert_eq!(fields.text("name"), None);
+    assert_eq!(fields.word("kind", &[("a", 1), ("b", 2)]), None);
+    assert_eq!(fields.flag("on"), None);
+    assert_eq!((fields.decimal("at"), fields.decimal("above")), (None, None));
+    let Err(ApiError::Parameters(errors)) = fields.finish(|| Some(())) else { panic!("all of it is wrong") };
+    let told: Vec<_> = errors.iter().map(|error| (error.parameter.as_str(), error.detail.as_str())).collect();
+    let expected = [
+        ("url", "is required"),
+        ("name", "must be a text; this is a number"),
+        ("kind", "must be one of a, b"),
+        ("on", "must be true or false; this is a text"),
+        ("at", "must be a decimal number as text, such as \"12.5\"; this is a number"),
+        ("above", "must be a decimal number as text, such as \"12.5\""),
+        ("extra", "unknown field; allowed: name, kind, on, at, above"),
+    ];
+    assert_eq!(told, expected);
+}
+
+#[test]
 fn null_is_absent_and_needed_fields_miss_it() {
     let mut fields = Fields::of(object(json!({"name": null, "map": {"a": null, "b": "c"}})));
     fields.require(&["name"]);

@@ -40,7 +40,7 @@ impl ToSchema for Duration {
     }
 }
 
-/// How bad it is.
+/// Severity of an alert.
 #[derive(ToSchema)]
 #[schema(rename_all = "snake_case")]
 #[expect(dead_code, reason = "documents the domain's own words")]
@@ -99,7 +99,7 @@ pub(crate) struct Alert {
     /// The id of the key.
     #[schema(required)]
     acknowledged_by: Option<String>,
-    /// Nothing is delivered before this instant.
+    /// Until this instant only the end is delivered, to endpoints that heard of the episode.
     #[schema(value_type = Option<String>, format = DateTime, required)]
     muted_until: Option<String>,
     /// Of its last event, from 1.
@@ -125,7 +125,7 @@ pub(crate) enum AlertState {
 pub(crate) enum ResolvedReason {
     /// There is enough again.
     Recovered,
-    /// Somebody said so.
+    /// Resolved by hand.
     Manual,
     /// Another rule applies, or the same with other thresholds.
     RuleChanged,

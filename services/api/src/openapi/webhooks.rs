@@ -67,7 +67,7 @@ pub(crate) struct EndpointDisabledData {
 pub(crate) enum DisabledReason {
     /// It answered 410.
     Gone,
-    /// Nothing but failures for days.
+    /// Every attempt failed for five days.
     Failing,
 }
 
@@ -133,7 +133,7 @@ fn entry(event_type: EventType) -> PathItem {
         .operation_id(Some(operation_id(event_type)))
         .security(SecurityRequirement::default())
         .request_body(Some(body(content)))
-        .response("2XX", ResponseBuilder::new().description("Taken.").build());
+        .response("2XX", ResponseBuilder::new().description("Accepted.").build());
     let operation = headers().into_iter().fold(operation, |operation, header| operation.parameter(header));
     PathItemBuilder::new().operation(HttpMethod::Post, operation.build()).build()
 }
@@ -150,7 +150,7 @@ fn described(event_type: EventType) -> (String, &'static str, Value) {
             "Another endpoint of the tenant was disabled.",
             examples::endpoint_disabled(),
         ),
-        EventType::Ping => (PingEvent::name().into_owned(), "Somebody tests the endpoint.", examples::ping()),
+        EventType::Ping => (PingEvent::name().into_owned(), "A test of the endpoint, on request.", examples::ping()),
     }
 }
 
@@ -176,7 +176,7 @@ fn headers() -> [utoipa::openapi::path::Parameter; 5] {
             .build()
     };
     [
-        header("webhook-id", "The event's id: take each once.", json!("evt_01ARZ3NDEKTSV4RRFFQ69G5FAX")),
+        header("webhook-id", "The event's id; process each id once.", json!("evt_01ARZ3NDEKTSV4RRFFQ69G5FAX")),
         header("webhook-timestamp", "When this attempt was made, in seconds of Unix time.", json!("1774862046")),
         header(
             "webhook-signature",
@@ -184,7 +184,7 @@ fn headers() -> [utoipa::openapi::path::Parameter; 5] {
              between, while a secret is changed.",
             json!("v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4="),
         ),
-        header("tidemark-webhook-attempt", "From 1.", json!("1")),
+        header("tidemark-webhook-attempt", "Number of this attempt, counted from 1.", json!("1")),
         header("tidemark-webhook-trigger", "`scheduled`, `manual`, `recover` or `test`.", json!("scheduled")),
     ]
 }

@@ -22,7 +22,7 @@ pub(crate) enum Conflict {
     InFlight,
     #[error("records are counted by days of {0} already: another time zone needs a rebuild")]
     TimeZoneFrozen(Zone),
-    #[error("the tenant {0} is there already; change it, if its settings are not as you want them")]
+    #[error("the tenant {0} exists already; use PATCH to change its settings")]
     TenantExists(TenantId),
     #[error("the tenant is being deleted; finish that, and create it anew")]
     TenantLeaving,

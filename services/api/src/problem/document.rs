@@ -83,7 +83,7 @@ pub(crate) fn components() -> Vec<(&'static str, Response)> {
             "BadRequest",
             problem(
                 "Parameters that cannot be read: `unknown_parameter`, `duplicate_parameter`, `invalid_value`, `invalid_cursor`; \
-                 fields that cannot: `unknown_field`, `missing_field`, `invalid_value`; a body that is no JSON object: \
+                 fields that cannot: `unknown_field`, `missing_field`, `invalid_value`; a body that is not a JSON object: \
                  `invalid_body`; or an address that cannot be read: `bad_request`.",
             )
             .build(),
@@ -110,7 +110,7 @@ pub(crate) fn components() -> Vec<(&'static str, Response)> {
         (
             "Conflict",
             problem(
-                "Things stand otherwise: `rule_exists` (with the other's id in `existing`), `alert_resolved`, `secrets_live`, \
+                "The request conflicts with the present state: `rule_exists` (with the other's id in `existing`), `alert_resolved`, `secrets_live`, \
                  `endpoint_disabled`, `endpoint_deleted`, `attempts_spent`, `time_zone_frozen`, `tenant_exists` (with its id in \
                  `existing`), `tenant_leaving`, `tenant_has_data`, `in_flight` (with `Retry-After`).",
             )
@@ -154,8 +154,9 @@ fn limited() -> Response {
 }
 
 fn not_modified() -> Response {
-    let unchanged =
-        ResponseBuilder::new().description("What the client has still holds. `Data-Watermark` says since when, if it says.");
+    let unchanged = ResponseBuilder::new().description(
+        "Not modified: the client's copy still holds. `Data-Watermark`, where present, says up to when it is complete.",
+    );
     let watermark = edges::header("The watermark, where the answer has one.");
     with_headers(with_headers(unchanged.header("Data-Watermark", watermark), edges::validators()).into(), edges::limits())
 }

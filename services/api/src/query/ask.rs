@@ -154,8 +154,9 @@ fn read_instant(params: &mut Params, name: &str, zone: &Zone, default: Timestamp
     let read = instant::of_text(&text, zone).ok().filter(|instant| (1..=9999).contains(&zone.date_of(*instant).year()));
     let invalid = || {
         let hint = if text.contains(' ') { "; `+` in an offset must be sent as %2B" } else { "" };
-        let detail =
-            format!("is an RFC 3339 instant or a date of the years 1 to 9999, such as 2026-03-28T00:00:00Z or 2026-03-28{hint}");
+        let detail = format!(
+            "must be an RFC 3339 instant or a date of the years 1 to 9999, such as 2026-03-28T00:00:00Z or 2026-03-28{hint}"
+        );
         ParameterError::new(name, Code::InvalidValue, detail)
     };
     let mut instant = params.keep(read.ok_or_else(invalid))?;

@@ -181,7 +181,7 @@ pub(crate) async fn update_admin_tenant(
     delete, path = "/v1/admin/tenants/{id}", operation_id = "delete_admin_tenant", tag = "admin",
     security(("api_key" = ["operator"])),
     params(("id" = String, Path, description = "The tenant's id.", example = "acme")),
-    responses((status = 204, description = "It is gone."), NotFound, Conflicting, Preconditioned, ApiError),
+    responses((status = 204, description = "Deleted."), NotFound, Conflicting, Preconditioned, ApiError),
 )]
 pub(crate) async fn delete_admin_tenant(
     operator: Operator,

@@ -226,7 +226,7 @@ pub(crate) async fn update_alert_rule(
     delete, path = "/v1/alert-rules/{id}", operation_id = "delete_alert_rule", tag = "alerts",
     security(("api_key" = ["rules:write"])),
     params(("id" = String, Path, description = "The rule's id.", example = "rul_01ARZ3NDEKTSV4RRFFQ69G5FAW")),
-    responses((status = 204, description = "It is gone."), NotFound, Preconditioned, ApiError),
+    responses((status = 204, description = "Deleted."), NotFound, Preconditioned, ApiError),
 )]
 pub(crate) async fn delete_alert_rule(
     caller: Caller<scope::RulesWrite>,

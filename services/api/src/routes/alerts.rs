@@ -122,10 +122,10 @@ impl Wanted {
          pattern = "^(firing|resolved)(,(firing|resolved))*$"),
         ("filter[severity]" = Option<String>, Query, description = "`warning`, `critical`, or both with a comma.",
          pattern = "^(warning|critical)(,(warning|critical))*$"),
-        ("filter[item]" = Option<String>, Query, description = "Items with commas; `\\,` and `\\\\` are the characters."),
+        ("filter[item]" = Option<String>, Query, description = "Items with commas; write `\\,` for a comma, `\\\\` for a backslash."),
         ("filter[location]" = Option<String>, Query, description = "Locations with commas, as items."),
         ("filter[acknowledged]" = Option<bool>, Query, description = "Whether somebody has acknowledged it."),
-        ("filter[muted]" = Option<bool>, Query, description = "Whether it is mute now."),
+        ("filter[muted]" = Option<bool>, Query, description = "Whether it is muted now."),
         PageParameters,
     ),
     responses(

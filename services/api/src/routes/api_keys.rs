@@ -104,7 +104,7 @@ pub(crate) async fn get_api_key(
     delete, path = "/v1/api-keys/{id}", operation_id = "delete_api_key", tag = "tenant",
     security(("api_key" = ["keys:write"])),
     params(("id" = String, Path, description = "The key's id.", example = "019d3e0fd6c85b9a10fe")),
-    responses((status = 204, description = "It is gone."), NotFound, ApiError),
+    responses((status = 204, description = "Deleted."), NotFound, ApiError),
 )]
 pub(crate) async fn delete_api_key(
     caller: Caller<scope::KeysWrite>,

@@ -164,7 +164,7 @@ impl LevelEntry {
     params(
         ("inventory" = Option<String>, Query, description = "Which inventory; needed only if several are defined.",
          min_length = 1, example = "stock"),
-        ("filter[item]" = Option<String>, Query, description = "Items with commas; `\\,` and `\\\\` are the characters."),
+        ("filter[item]" = Option<String>, Query, description = "Items with commas; write `\\,` for a comma, `\\\\` for a backslash."),
         ("filter[location]" = Option<String>, Query, description = "Locations with commas, as items."),
         ("filter[status]" = Option<String>, Query, description = "`out`, `low`, `ok`, or several with commas.",
          pattern = "^(out|low|ok)(,(out|low|ok))*$"),

@@ -190,7 +190,7 @@ pub(crate) async fn update_webhook_endpoint(
     delete, path = "/v1/webhook-endpoints/{id}", operation_id = "delete_webhook_endpoint", tag = "webhooks",
     security(("api_key" = ["webhooks:write"])),
     params(("id" = String, Path, description = "The endpoint's id.", example = "ep_01ARZ3NDEKTSV4RRFFQ69G5FAY")),
-    responses((status = 204, description = "It is gone."), NotFound, Preconditioned, ApiError),
+    responses((status = 204, description = "Deleted."), NotFound, Preconditioned, ApiError),
 )]
 pub(crate) async fn delete_webhook_endpoint(
     caller: Caller<scope::WebhooksWrite>,

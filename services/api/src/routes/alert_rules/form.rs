@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tidemark_domain::level::KEY_BYTES_MAX;
 use tidemark_domain::rule::{self, RepeatEvery, Scope, Severity, Threshold, Thresholds};
-use tidemark_domain::{Decimal, InventoryName, LevelKey, Rule, RuleId, Running};
+use tidemark_domain::{InventoryName, LevelKey, Rule, RuleId, Running};
 use tidemark_store::Tenant;
 use utoipa::ToSchema;
 
@@ -140,7 +140,7 @@ pub(super) fn writable(rule: &Rule) -> Object {
 
 fn checked_name(text: &str) -> Result<String, String> {
     let length = text.chars().count();
-    if length <= NAME_LENGTH_MAX { Ok(text.to_owned()) } else { Err(format!("has at most {NAME_LENGTH_MAX} characters")) }
+    if length <= NAME_LENGTH_MAX { Ok(text.to_owned()) } else { Err(format!("must have at most {NAME_LENGTH_MAX} characters")) }
 }
 
 fn read_scope(fields: &mut Fields, running: &Running, tenant: &Tenant) -> Option<Scope> {
@@ -150,7 +150,7 @@ fn read_scope(fields: &mut Fields, running: &Running, tenant: &Tenant) -> Option
     let [item, location] = ["item", "location"].map(|name| {
         let text = fields.text(name);
         if text.as_deref() == Some("") {
-            fields.refuse(name, Code::InvalidScope, format!("is not empty; `{EVERY}` means all"));
+            fields.refuse(name, Code::InvalidScope, format!("must not be empty; `{EVERY}` means all"));
         }
         text.filter(|text| text != EVERY)
     });
@@ -174,14 +174,10 @@ fn read_scope(fields: &mut Fields, running: &Running, tenant: &Tenant) -> Option
 fn read_threshold(fields: &mut Fields) -> Option<Threshold> {
     fields.require(&["severity", "fires_at_or_below"]);
     let severity = fields.word("severity", &[("warning", Severity::Warning), ("critical", Severity::Critical)]);
-    let fires = fields.read("fires_at_or_below", decimal);
-    let clears = fields.read("clears_above", decimal);
+    let fires = fields.decimal("fires_at_or_below");
+    let clears = fields.decimal("clears_above");
     let fires_at_or_below = fires?;
     Some(Threshold { severity: severity?, clears_above: clears.unwrap_or_else(|| fires_at_or_below.clone()), fires_at_or_below })
-}
-
-fn decimal(text: &str) -> Result<Decimal, &'static str> {
-    text.parse().map_err(|_| "is no decimal number, such as \"12.5\"")
 }
 
 fn refuse(fields: &mut Fields, error: &rule::Error) {

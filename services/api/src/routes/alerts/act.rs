@@ -35,7 +35,7 @@ pub(crate) struct Remark {
 #[schema(as = AlertMute, example = json!({"until": "2036-04-01T06:00:00Z", "note": "Stocktaking."}))]
 #[expect(dead_code, reason = "documents what is read field by field")]
 pub(crate) struct Mute {
-    /// An instant to come.
+    /// In the future.
     #[schema(value_type = String, format = DateTime)]
     until: String,
     #[schema(max_length = 500)]
@@ -97,7 +97,9 @@ pub(crate) async fn resolve_alert(
     act(&state, &caller, &id, Act::Resolve { by, note }).await
 }
 
-/// Stops deliveries until an instant; what happens is recorded all the same. Replaces an earlier mute.
+/// Mutes an alert until an instant, which replaces an earlier mute.
+///
+/// Until then only the end is delivered, to endpoints that heard of the episode; what happens is recorded all the same.
 #[utoipa::path(
     post, path = "/v1/alerts/{id}/mute", operation_id = "mute_alert", tag = "alerts",
     security(("api_key" = ["alerts:write"])),
@@ -120,7 +122,7 @@ pub(crate) async fn mute_alert(
     fields.require(&["until"]);
     let until = fields.read("until", iso8601::instant);
     if until.is_some_and(|until| until <= now) {
-        fields.refuse("until", Code::UnfitInstant, "is an instant to come");
+        fields.refuse("until", Code::UnfitInstant, "must be in the future");
     }
     let note = fields.read("note", Note::new);
     let by = caller.key_id.clone();

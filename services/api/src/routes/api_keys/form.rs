@@ -104,11 +104,11 @@ impl KeyForm {
         let name = fields.read("name", checked_name);
         let scopes = fields.texts("scopes", tenants_scope).map(BTreeSet::from_iter);
         if scopes.as_ref().is_some_and(BTreeSet::is_empty) {
-            fields.refuse("scopes", Code::InvalidValue, "has at least one scope");
+            fields.refuse("scopes", Code::InvalidValue, "must have at least one scope");
         }
         let expires_at = fields.read("expires_at", iso8601::instant).map(whole_seconds);
         if expires_at.is_some_and(|expires_at| expires_at <= now) {
-            fields.refuse("expires_at", Code::UnfitInstant, "has passed already");
+            fields.refuse("expires_at", Code::UnfitInstant, "must be in the future");
         }
         fields.finish(|| Some(Self { name, scopes: scopes?, expires_at }))
     }
@@ -150,7 +150,7 @@ pub(crate) async fn issue(
 
 fn tenants_scope(text: &str) -> Result<Scope, String> {
     match text.parse() {
-        Ok(Scope::Operator) => Err("`operator` is of no tenant".to_owned()),
+        Ok(Scope::Operator) => Err("must be a tenant's scope; `operator` is not".to_owned()),
         Ok(scope) => Ok(scope),
         Err(error) => Err(error.to_string()),
     }

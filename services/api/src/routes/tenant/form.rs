@@ -97,7 +97,7 @@ pub(crate) fn checked_name(text: &str) -> Result<String, String> {
     if (1..=NAME_LENGTH_MAX).contains(&length) {
         Ok(text.to_owned())
     } else {
-        Err(format!("has 1 to {NAME_LENGTH_MAX} characters"))
+        Err(format!("must have 1 to {NAME_LENGTH_MAX} characters"))
     }
 }
 

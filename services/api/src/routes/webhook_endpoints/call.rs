@@ -159,10 +159,10 @@ impl Recovery {
         let until = fields.read("until", iso8601::instant).unwrap_or(now);
         if let Some(since) = since {
             if since >= until && fields.is_well("until") {
-                fields.refuse("since", Code::UnfitInstant, "is before `until`");
+                fields.refuse("since", Code::UnfitInstant, "must be before `until`");
             }
             if since < now - RECOVERED_FOR {
-                fields.refuse("since", Code::UnfitInstant, "is at most 30 days ago");
+                fields.refuse("since", Code::UnfitInstant, "must be at most 30 days ago");
             }
         }
         fields.finish(|| Some(Self { since: since?, until }))

@@ -127,7 +127,7 @@ fn checked_description(text: &str) -> Result<String, String> {
     if length <= DESCRIPTION_LENGTH_MAX {
         Ok(text.to_owned())
     } else {
-        Err(format!("has at most {DESCRIPTION_LENGTH_MAX} characters"))
+        Err(format!("must have at most {DESCRIPTION_LENGTH_MAX} characters"))
     }
 }
 

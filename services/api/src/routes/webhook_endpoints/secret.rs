@@ -55,7 +55,7 @@ impl Rotation {
         let mut fields = Fields::of(body);
         let grace = fields.read("grace", iso8601::duration).unwrap_or(GRACE_DEFAULT);
         if grace.is_negative() || grace > GRACE_MAX {
-            fields.refuse("grace", Code::UnfitDuration, "is at most P7D, and not negative");
+            fields.refuse("grace", Code::UnfitDuration, "must be at most P7D, and not negative");
         }
         let force = fields.flag("force").unwrap_or(false);
         fields.finish(|| Some(Self { grace, force }))
