@@ -59,8 +59,8 @@ pub use level::{LevelCursor, LevelPage, LevelQuery, LevelRow, LevelWrite, Levels
 pub use name::{InvalidName, NAME_LENGTH_MAX, checked_name};
 pub use provenance::Provenance;
 pub use quarantine::{
-    Concerned, ConcernedPage, QuarantineCount, QuarantineId, QuarantinePage, QuarantineQuery, QuarantineWrite, Quarantined,
-    STORED_UNREADABLE, StoredImage, Whose,
+    Concerned, ConcernedPage, LEVEL_UNREADABLE, QuarantineCount, QuarantineId, QuarantinePage, QuarantineQuery, QuarantineWrite,
+    Quarantined, STORED_UNREADABLE, StoredImage, Whose,
 };
 pub use rule::{LANES, RULES_MAX, RuleError, RulesCheck, RulesLane};
 pub use table::{Created, Tables};

@@ -20,7 +20,7 @@ pub use concerned::{Concerned, ConcernedPage};
 pub use count::QuarantineCount;
 pub use image::StoredImage;
 use write::RETENTION_DAYS;
-pub use write::{QuarantineWrite, STORED_UNREADABLE};
+pub use write::{LEVEL_UNREADABLE, QuarantineWrite, STORED_UNREADABLE};
 
 const AT: &str = "at";
 const CODE: &str = "code";

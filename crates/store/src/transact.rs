@@ -24,8 +24,10 @@ const THROTTLED_PAUSE: Duration = Duration::from_millis(40);
 /// write meets all commits of its tenant. Where each of the eight lanes is taken for 30 % of the time, one attempt in seventeen finds
 /// them all free; where it is half of the time, one in 256.
 const MEETING_FOR: Duration = Duration::from_secs(7);
-/// Ceiling of the full jitter between those attempts: another transaction is over within some 20 ms.
+/// Ceiling of the full jitter before the second of those attempts, as another transaction is over within some 20 ms; it grows with each, up
+/// to the other, for each attempt is in the way of commits in its turn.
 const MEETING_PAUSE: Duration = Duration::from_millis(25);
+const MEETING_PAUSE_MAX: Duration = Duration::from_millis(150);
 
 /// How a transaction that did not succeed ended.
 #[derive(Debug)]
@@ -61,7 +63,7 @@ impl Hindrance {
     /// The ceiling of the pause before the next attempt, of a transaction that was sent so often and for so long; `None`: no more.
     fn pause(self, attempts: u32, tried_for: Duration) -> Option<Duration> {
         match self {
-            Self::Meeting => (tried_for < MEETING_FOR).then_some(MEETING_PAUSE),
+            Self::Meeting => (tried_for < MEETING_FOR).then(|| MEETING_PAUSE_MAX.min(MEETING_PAUSE.saturating_mul(attempts))),
             Self::Throttling => (attempts < THROTTLED_MAX).then(|| THROTTLED_PAUSE * 2_u32.pow(attempts - 1)),
         }
     }

@@ -2,11 +2,15 @@
 
 mod walk;
 
-use tidemark_domain::definition::{Inventory, Source};
-use tidemark_domain::{InventoryName, Running};
-use tidemark_store::Tenant;
+use std::collections::BTreeSet;
 
-use crate::freshness::{Freshness, Reading};
+use futures::TryFutureExt;
+use futures::future::try_join_all;
+use tidemark_domain::definition::{Inventory, Source};
+use tidemark_domain::{InventoryName, Running, SourceName};
+use tidemark_store::{QuarantineCount, Tenant};
+
+use crate::freshness::{Freshness, Reading, Reason};
 use crate::params::Params;
 use crate::problem::{ApiError, Code, ParameterError};
 use crate::sources;
@@ -52,10 +56,14 @@ pub(crate) fn take(params: &mut Params, running: &Running, tenant: &Tenant) -> O
 ///
 /// # Errors
 /// When the control table cannot be read.
-pub(crate) async fn freshness(state: &ApiState, running: &Running, inventory: &InventoryName) -> Result<Freshness, ApiError> {
-    let source = running.inventories.get(inventory).and_then(|inventory| source_of(running, inventory));
-    let source = source.ok_or(ApiError::NotFound)?;
-    Ok(Freshness::of(&sources::reading(&state.streams, source).await?, state.now()))
+pub(crate) async fn freshness(
+    state: &ApiState,
+    running: &Running,
+    tenant: &Tenant,
+    inventory: &InventoryName,
+) -> Result<Freshness, ApiError> {
+    let inventory = running.inventories.get(inventory).ok_or(ApiError::NotFound)?;
+    together(state, running, tenant, &[inventory]).await
 }
 
 /// How fresh all inventories of a tenant are together: as the least fresh of them.
@@ -63,15 +71,25 @@ pub(crate) async fn freshness(state: &ApiState, running: &Running, inventory: &I
 /// # Errors
 /// When the control table cannot be read.
 pub(crate) async fn freshness_of_all(state: &ApiState, running: &Running, tenant: &Tenant) -> Result<Freshness, ApiError> {
-    let inventories = of_tenant(running, tenant);
-    let mut sources: Vec<&Source> = inventories.iter().filter_map(|(_, inventory)| source_of(running, inventory)).collect();
+    let inventories: Vec<&Inventory> = of_tenant(running, tenant).into_iter().map(|(_, inventory)| inventory).collect();
+    together(state, running, tenant, &inventories).await
+}
+
+async fn together(
+    state: &ApiState,
+    running: &Running,
+    tenant: &Tenant,
+    inventories: &[&Inventory],
+) -> Result<Freshness, ApiError> {
     // Several inventories may be of one source.
-    sources.sort_by(|a, b| a.table.cmp(&b.table));
-    sources.dedup_by(|a, b| a.table == b.table);
-    let readings = sources.into_iter().map(|source| sources::reading(&state.streams, source));
-    let readings = futures::future::try_join_all(readings).await?;
-    let together = readings.into_iter().reduce(Reading::together).unwrap_or_else(|| sources::reading_of(None));
-    Ok(Freshness::of(&together, state.now()))
+    let names: BTreeSet<&SourceName> = inventories.iter().map(|inventory| &inventory.source).collect();
+    let sources = names.iter().filter_map(|name| running.sources.get(*name));
+    let readings = try_join_all(sources.map(|source| sources::reading(&state.streams, source)));
+    let quarantined = state.store.quarantine_counts(tenant).map_err(ApiError::of_store);
+    let (readings, quarantined) = futures::try_join!(readings, quarantined)?;
+    let reading = readings.into_iter().reduce(Reading::together).unwrap_or_else(|| sources::reading_of(None));
+    let are_missed = names.iter().filter_map(|name| quarantined.get(*name)).any(QuarantineCount::are_levels_missed);
+    Ok(Freshness::of(&reading, state.now()).because(Reason::BrokenRow, are_missed))
 }
 
 fn source_of<'a>(running: &'a Running, inventory: &Inventory) -> Option<&'a Source> {

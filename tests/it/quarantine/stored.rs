@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
 use tidemark_domain::TenantId;
-use tidemark_store::{QuarantineCount, Quarantined, STORED_UNREADABLE, Tenant, Whose};
+use tidemark_store::{LEVEL_UNREADABLE, QuarantineCount, Quarantined, STORED_UNREADABLE, Tenant, Whose};
 use tidemark_tests::deployment::DEADLINE;
 use tidemark_tests::{Deployment, Fault, When, oracle, wait_until};
 
@@ -149,9 +149,11 @@ async fn a_level_that_cannot_be_read_stops_nobody_else_and_not_its_own_numbers()
     deployment.expect_total("acme", UNITS, None, "1").await;
     deployment.expect_total("zz", UNITS, None, "3").await;
     let found = until_set_aside(&deployment, 1).await;
-    assert_eq!((found[0].code.as_str(), quantities(&found[0])), (STORED_UNREADABLE, [Some("2".into()), Some("3".into())]));
+    assert_eq!((found[0].code.as_str(), quantities(&found[0])), (LEVEL_UNREADABLE, [Some("2".into()), Some("3".into())]));
     assert!(found[0].reason.contains("`on_hand` is no number") && found[0].reason.contains("`z1`"), "{}", found[0].reason);
     assert_eq!(level_of_zz(&deployment).await, None, "it stays as it was");
+    let count = count_of_zz(&deployment).await;
+    assert_eq!((count.uncounted, count.undecided), (0, 1));
 
     // Once it is mended, the next change is the level.
     deployment.delete("tidemark", json!({ "pk": {"S": pk}, "sk": {"S": sk} })).await;
@@ -159,6 +161,16 @@ async fn a_level_that_cannot_be_read_stops_nobody_else_and_not_its_own_numbers()
     deployment.expect_total("zz", UNITS, None, "4").await;
     assert_eq!(level_of_zz(&deployment).await, Some("4".to_owned()));
     ingest.stop().await;
+
+    // The levels were not what the table said, and their answers say so; nothing is missing from the numbers.
+    let api = deployment.start_api().await;
+    let client = api.client(deployment.key_of("zz").await);
+    for path in ["/v1/inventory", "/v1/inventory/z1", "/v1/alerts"] {
+        assert_eq!(client.get(path).await.json()["freshness"]["reasons"], json!(["broken_row"]), "{path}");
+    }
+    let numbers = client.get("/v1/metrics/sales/values?from=2026-01-01&to=2027-01-01").await;
+    assert_eq!(numbers.json()["freshness"]["reasons"], json!([]));
+    api.stop().await;
 }
 
 #[tokio::test]

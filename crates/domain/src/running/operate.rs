@@ -22,7 +22,7 @@ pub enum Error {
     Unchanged(MetricName),
     #[error(
         "source `{source_name}` changed too, and {} read it as it is: give the changed source a new name, or first remove them \
-         with `tidemark definitions remove NAME`",
+         with `tidemark definitions remove NAME --for-good`",
         .readers.join(", ")
     )]
     SourceShared { source_name: SourceName, readers: Vec<String> },

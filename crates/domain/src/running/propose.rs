@@ -73,7 +73,7 @@ fn part_missing(f: &mut fmt::Formatter<'_>, metric: &MetricName, part: &str) -> 
     write!(
         f,
         "{part} of metric `{metric}` is not in the file and keeps counting, until `tidemark definitions accept {metric} \
-         --from-now` (the metric starts anew) or `tidemark definitions remove {metric}`"
+         --from-now` (the metric starts anew) or `tidemark definitions remove {metric} --for-good`"
     )
 }
 

@@ -33,7 +33,7 @@ pub enum Refusal {
 
 fn way_on(source: &SourceName, readers: &[String]) -> String {
     match readers {
-        [] => format!("Give the changed source a new name, or run `tidemark definitions remove {source}` first"),
+        [] => format!("Give the changed source a new name, or run `tidemark definitions remove {source} --for-good` first"),
         [one] if one.starts_with("metrics.") => {
             let metric = one.trim_start_matches("metrics.");
             format!(
@@ -42,8 +42,8 @@ fn way_on(source: &SourceName, readers: &[String]) -> String {
             )
         }
         many => format!(
-            "Give the changed source, and what is made from it, new names; or run `tidemark definitions remove` first for each \
-             of {}",
+            "Give the changed source, and what is made from it, new names; or run `tidemark definitions remove NAME \
+             --for-good` first for each of {}",
             many.join(", ")
         ),
     }

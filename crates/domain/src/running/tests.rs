@@ -187,7 +187,7 @@ fn what_the_file_leaves_out_keeps_running_with_a_warning() {
     let part = |name: &str| {
         format!(
             "{name} of metric `sales` is not in the file and keeps counting, until `tidemark definitions accept sales --from-now` \
-             (the metric starts anew) or `tidemark definitions remove sales`"
+             (the metric starts anew) or `tidemark definitions remove sales --for-good`"
         )
     };
     assert_eq!(
@@ -244,7 +244,7 @@ fn acceptance_that_would_do_nothing_or_touch_others_is_refused() {
     assert_eq!(
         accept(&shared, "sales"),
         "source `stock` changed too, and inventory.stock read it as it is: give the changed source a new name, or first remove \
-         them with `tidemark definitions remove NAME`"
+         them with `tidemark definitions remove NAME --for-good`"
     );
 }
 

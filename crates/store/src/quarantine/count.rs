@@ -21,6 +21,7 @@ const SOURCES_MAX: usize = 10_000;
 const RECORDS: &str = "records";
 const OVERFLOWS: &str = "overflows";
 const UNCOUNTED: &str = "uncounted";
+const UNDECIDED: &str = "undecided";
 const WITHOUT_TENANT: &str = "without_tenant";
 
 /// How much of a source was ever quarantined.
@@ -33,6 +34,8 @@ pub struct QuarantineCount {
     /// Those among them that could be read, but not counted by what is stored for their tenant: they are missing from its numbers, and
     /// no row tells.
     pub uncounted: u64,
+    /// Those among them that were counted, but whose levels stayed as they were: what is stored of them could not be read.
+    pub undecided: u64,
     /// Those among them whose tenant could not be read; a tenant has none of them.
     pub without_tenant: u64,
     /// When the latest of them was written to the source, to the second. Where shards lag behind others it may be the latest of one
@@ -41,15 +44,21 @@ pub struct QuarantineCount {
 }
 
 impl QuarantineCount {
-    /// Whether numbers lack something that the quarantine holds.
+    /// Whether numbers or levels lack something that the quarantine holds.
     pub fn is_missed(&self) -> bool {
-        self.overflows > 0 || self.uncounted > 0
+        self.overflows > 0 || self.are_levels_missed()
+    }
+
+    /// Whether levels do: also those of a record that could not be counted, for it may have had some.
+    pub fn are_levels_missed(&self) -> bool {
+        self.uncounted > 0 || self.undecided > 0
     }
 
     pub(super) fn add(&mut self, other: &Self) {
         self.records += other.records;
         self.overflows += other.overflows;
         self.uncounted += other.uncounted;
+        self.undecided += other.undecided;
         self.without_tenant += other.without_tenant;
         self.last_at = self.last_at.max(other.last_at);
     }
@@ -64,9 +73,12 @@ impl QuarantineCount {
             .expression_attribute_values(":records", n(self.records))
             .expression_attribute_values(":overflows", n(self.overflows));
         let mut expression = "ADD #records :records, #overflows :overflows".to_owned();
-        for (name, value, count) in
-            [("#uncounted", ":uncounted", self.uncounted), ("#without_tenant", ":without_tenant", self.without_tenant)]
-        {
+        let rare = [
+            ("#uncounted", ":uncounted", self.uncounted),
+            ("#undecided", ":undecided", self.undecided),
+            ("#without_tenant", ":without_tenant", self.without_tenant),
+        ];
+        for (name, value, count) in rare {
             if count > 0 {
                 expression += &format!(", {name} {value}");
                 update = update.expression_attribute_names(name, &name[1..]).expression_attribute_values(value, n(count));
@@ -85,6 +97,7 @@ impl QuarantineCount {
             records: stored.number(RECORDS)?.unwrap_or(0),
             overflows: stored.number(OVERFLOWS)?.unwrap_or(0),
             uncounted: stored.number(UNCOUNTED)?.unwrap_or(0),
+            undecided: stored.number(UNDECIDED)?.unwrap_or(0),
             without_tenant: stored.number(WITHOUT_TENANT)?.unwrap_or(0),
             last_at: stored.instant(AT)?,
         })

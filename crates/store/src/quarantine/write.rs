@@ -24,6 +24,9 @@ const DAY_SECONDS: i64 = 24 * 60 * 60;
 const ROW_OVERFLOW: &str = "row_overflow";
 /// The code of a record that could be read, but not counted: what is stored for its tenant could not be read.
 pub const STORED_UNREADABLE: &str = "stored_unreadable";
+/// The code of a record that was counted, but whose levels were left as they are: what is stored of them, or of the tenant's rules, could
+/// not be read.
+pub const LEVEL_UNREADABLE: &str = "level_unreadable";
 
 /// A record to be quarantined.
 #[derive(Debug, Clone)]
@@ -110,6 +113,7 @@ impl QuarantineWrite {
             records: 1,
             overflows: u64::from(self.code == ROW_OVERFLOW),
             uncounted: u64::from(self.code == STORED_UNREADABLE),
+            undecided: u64::from(self.code == LEVEL_UNREADABLE),
             without_tenant: u64::from(matches!(self.whose, Whose::Source(_))),
             last_at: Some(self.at),
         }

@@ -194,7 +194,7 @@ pub(crate) async fn list_inventory(
     let inventory = inventory::take(&mut params, &running, tenant);
     let wanted = wanted(&mut params);
     let (inventory, wanted) = params.finish_some(&KNOWN, || Some((inventory?, wanted)))?;
-    let freshness = inventory::freshness(&state, &running, &inventory).await?;
+    let freshness = inventory::freshness(&state, &running, &caller.tenant, &inventory).await?;
     let walk = Walk { store: &state.store, tenant, inventory: &inventory };
     let after = request.after.as_deref().map(LevelCursor::of_text);
     let rules = async { state.store.rules(tenant).await.map_err(ApiError::of_store) };
@@ -254,7 +254,7 @@ pub(crate) async fn get_inventory_item(
     let mut params = Params::parse(query.as_deref());
     let inventory = inventory::take(&mut params, &running, tenant);
     let inventory = params.finish_some(&["inventory"], || inventory)?;
-    let freshness = inventory::freshness(&state, &running, &inventory).await?;
+    let freshness = inventory::freshness(&state, &running, &caller.tenant, &inventory).await?;
     let query = LevelQuery { by: LevelsBy::Item(item.clone()), after: None, limit: LOCATIONS_MAX };
     let (page, rules) = tokio::try_join!(state.store.levels(tenant, &inventory, &query), state.store.rules(tenant))
         .map_err(ApiError::of_store)?;

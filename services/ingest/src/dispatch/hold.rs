@@ -57,9 +57,15 @@ impl Holds {
         let known = match before {
             Some(known) if known.read_at.elapsed() < READ_EVERY => known,
             _ => {
-                let watermark = self.streams.table_watermark(stream.table()).await?.and_then(|known| known.watermark);
+                let read = self.streams.table_watermark(stream.table()).await;
+                let watermark = match &read {
+                    Ok(status) => status.and_then(|known| known.watermark),
+                    // Whoever waits for the lock need not fail one after the other.
+                    Err(_) => before.and_then(|before| before.watermark),
+                };
                 let known = Known::read(watermark, before, Instant::now());
                 tables.put(stream.table().to_owned(), known);
+                read?;
                 known
             }
         };

@@ -12,7 +12,7 @@ use tidemark_domain::contribution::{self, Contribution, Unreadable};
 use tidemark_domain::definition::TenantRule;
 use tidemark_domain::level::{self, Levels};
 use tidemark_domain::{Image, SourceName, TenantId, Zone};
-use tidemark_store::{Error, STORED_UNREADABLE, Whose};
+use tidemark_store::{Error, LEVEL_UNREADABLE, STORED_UNREADABLE, Whose};
 
 use super::Effects;
 use crate::stock::Undecidable;
@@ -32,8 +32,10 @@ pub(super) struct Side {
 /// Why a record is set aside, in one quarantine.
 #[derive(Default)]
 pub(super) struct Reasons {
-    /// What is stored for the tenant cannot be read, so that a part of the change is missing from the numbers.
+    /// What is stored for the tenant cannot be read, so that a part of the change is missing.
     stored: Vec<String>,
+    /// That part is of the numbers, not of the levels alone.
+    is_uncounted: bool,
     unreadable: Vec<Unreadable>,
 }
 
@@ -106,6 +108,7 @@ impl Reasons {
             let stored = side.uncounted.iter().chain(&side.undecided);
             for problem in stored {
                 let of_tenant = all.entry(Whose::Tenant(tenant.clone())).or_default();
+                of_tenant.is_uncounted |= side.uncounted.is_some();
                 if !of_tenant.stored.contains(problem) {
                     of_tenant.stored.push(problem.clone());
                 }
@@ -131,8 +134,9 @@ impl Reasons {
     /// The short name of the gravest.
     pub(super) fn code(&self) -> &'static str {
         match self.unreadable.first() {
+            _ if self.is_uncounted => STORED_UNREADABLE,
             Some(unreadable) if self.stored.is_empty() => unreadable.code(),
-            _ => STORED_UNREADABLE,
+            _ => LEVEL_UNREADABLE,
         }
     }
 }
