@@ -120,7 +120,9 @@ mod tests {
     #[test]
     fn what_meets_others_is_tried_for_seven_seconds_and_what_is_throttled_eight_times() {
         let (soon, late) = (MEETING_FOR - Duration::from_millis(1), MEETING_FOR);
-        assert_eq!([soon, late].map(|tried_for| Hindrance::Meeting.pause(300, tried_for)), [Some(MEETING_PAUSE), None]);
+        assert_eq!([soon, late].map(|tried_for| Hindrance::Meeting.pause(300, tried_for)), [Some(MEETING_PAUSE_MAX), None]);
+        let met = |attempts| Hindrance::Meeting.pause(attempts, soon);
+        assert_eq!([1, 2, 6, 7].map(met), [25, 50, 150, 150].map(|ms| Some(Duration::from_millis(ms))));
         let throttled = |attempts| Hindrance::Throttling.pause(attempts, Duration::ZERO);
         assert_eq!([1, 2, 7, 8].map(throttled), [Some(40), Some(80), Some(2_560), None].map(|ms| ms.map(Duration::from_millis)));
     }

@@ -177,9 +177,10 @@ impl ShardReader {
         let records = answer.records.unwrap_or_default();
         self.is_new = false;
         self.empty_pages = if records.is_empty() { self.empty_pages + 1 } else { 0 };
-        if self.empty_pages >= EMPTY_PAGES_BEHIND {
-            // At the tip, and nothing was there to be lost. AWS ends shards within hours; an emulator's may be idle for days.
-            self.whole_until = self.whole_until.and_then(|_| came_at.checked_add(RETENTION).ok());
+        if self.empty_pages >= EMPTY_PAGES_BEHIND && self.whole_until.is_some_and(|until| came_at >= until) {
+            // Nothing was there to be lost for as long as records are kept. AWS ends shards within hours; an emulator's may be idle for
+            // days. Not before: on AWS, empty pages may come before records.
+            self.whole_until = came_at.checked_add(RETENTION).ok();
         }
         let records: Result<Vec<Record>, Error> = records.into_iter().map(Record::of_sdk).collect();
         let mut records = records.map_err(ReadError::Failed)?;

@@ -1,6 +1,6 @@
 //! What is stored for one tenant and cannot be read stops no other: the tenant's records are set aside, and say what to do.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
@@ -55,7 +55,7 @@ async fn a_zone_that_the_worker_does_not_know_stops_nobody_else() {
     let freezes = |body: &Value| body["Key"]["pk"]["S"] == "T#zz#ZONE";
     // No fault: it counts the calls.
     deployment.world.front().fault("UpdateItem", When::Matching(Box::new(freezes)), Fault::Delay(Duration::ZERO));
-    let ingest = deployment.start_ingest().await;
+    let (begun, ingest) = (Instant::now(), deployment.start_ingest().await);
     deployment.put(oracle::TABLE, order_of_zz("z1", "2")).await;
     deployment.put(oracle::TABLE, order("a1", json!({}))).await;
     deployment.expect_total("acme", UNITS, None, "1").await;
@@ -80,7 +80,9 @@ async fn a_zone_that_the_worker_does_not_know_stops_nobody_else() {
     let count = count_of_zz(&deployment).await;
     assert_eq!((count.records, count.overflows, count.uncounted), (5, 0, 5), "the API calls these numbers inexact");
     assert_eq!(deployment.total("zz", UNITS, None).await, "0");
-    assert_eq!(deployment.world.front().faults("UpdateItem"), 1, "it is not asked again with every record");
+    // Once in 30 s, and once at the beginning.
+    let asked_max = 1 + begun.elapsed().as_secs() / 30;
+    assert!(deployment.world.front().faults("UpdateItem") <= asked_max, "it is not asked again with every record");
     ingest.stop().await;
 
     // A worker that knows the zone counts by it from then on.

@@ -124,8 +124,9 @@ impl Streams {
         items.iter().map(|item| WorkerItem::of_item(item).map_err(Error::from)).collect()
     }
 
-    /// Deletes the item of a worker that was found dead, unless it has beaten since. One that does so later stores it anew.
-    pub(crate) async fn forget_dead(&self, worker: &WorkerItem) -> Result<(), Error> {
+    /// Deletes the item of a worker that was found dead, unless it has beaten since; one that does so later stores it anew. Says
+    /// whether it was deleted.
+    pub(crate) async fn forget_dead(&self, worker: &WorkerItem) -> Result<bool, Error> {
         let request = self
             .dynamodb
             .delete_item()
@@ -135,8 +136,9 @@ impl Streams {
             .expression_attribute_names("#beat", BEAT)
             .expression_attribute_values(":beat", number_value(worker.beat));
         match request.send().await {
-            Err(error) if error.code() != Some("ConditionalCheckFailedException") => Err(self.failed("DeleteItem", error)),
-            _ => Ok(()),
+            Ok(_) => Ok(true),
+            Err(error) if error.code() == Some("ConditionalCheckFailedException") => Ok(false),
+            Err(error) => Err(self.failed("DeleteItem", error)),
         }
     }
 

@@ -151,14 +151,25 @@ async fn a_beginning_that_is_taken_anew_too_late_is_lost_history() {
 
 #[tokio::test]
 async fn a_shard_that_was_seen_idle_is_whole_for_another_day() {
-    let idle = std::iter::repeat_n(("GetRecords", page(&[], Some("a"))), EMPTY_PAGES_BEHIND);
-    let renewed = [("GetRecords", refusal("ExpiredIteratorException")), ("GetRecords", page(&[record(9, 5)], Some("a")))];
-    let stream = script(idle.chain(renewed).collect());
+    let idle_then_renewed = || {
+        let idle = std::iter::repeat_n(("GetRecords", page(&[], Some("a"))), EMPTY_PAGES_BEHIND);
+        let renewed = [("GetRecords", refusal("ExpiredIteratorException")), ("GetRecords", page(&[record(9, 5)], Some("a")))];
+        script(idle.chain(renewed).collect())
+    };
+    let stream = idle_then_renewed();
     let mut reader = reader_until(&stream, Position::TrimHorizon, Some(at(0)));
     for _ in 0..EMPTY_PAGES_BEHIND {
         assert!(reader.next(|| at(0)).await.unwrap().is_empty());
     }
     assert_eq!(numbers(&reader.next(|| at(0) + RETENTION).await.unwrap()), ["9"]);
+
+    // Before its age is one at which records go, empty pages may as well come before records.
+    let stream = idle_then_renewed();
+    let mut reader = reader_until(&stream, Position::TrimHorizon, Some(at(0)));
+    for _ in 0..EMPTY_PAGES_BEHIND {
+        assert!(reader.next(|| at(-1)).await.unwrap().is_empty());
+    }
+    assert!(is_aged(&reader.next(|| at(1)).await));
 }
 
 #[tokio::test]

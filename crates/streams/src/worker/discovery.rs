@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::absence::Absences;
-use super::findings::Findings;
+use super::findings::{Findings, WRITES_MAX};
 use super::membership::Membership;
 use super::{Source, Worker};
 use crate::client::Streams;
@@ -132,7 +132,7 @@ impl Listing {
 impl Worker {
     /// Goes on with each listing that is due: reads a page, or stores some of what a complete one says.
     pub(super) async fn discover(&mut self, now: Timestamp, mono: Instant) -> Result<(), Error> {
-        let mut outcome = Ok(());
+        let (mut outcome, mut writes_left) = (Ok(()), WRITES_MAX);
         let replaced: BTreeSet<_> = self.sources.iter().filter_map(|source| source.follows.clone()).collect();
         for source in &mut self.sources {
             let stream = source.graph.stream();
@@ -145,7 +145,7 @@ impl Worker {
                 continue;
             }
             let is_replaced = replaced.contains(source.graph.stream());
-            match source.list(&self.streams, is_replaced, now, mono).await {
+            match source.list(&self.streams, is_replaced, (now, &mut writes_left), mono).await {
                 Ok(has_changed) => {
                     source.listing.went_on_at = mono;
                     if has_changed {
@@ -171,7 +171,13 @@ impl Source {
 
     /// Reads one page, and stores some of what the last one completes. Says whether a listing is stored by that, and has
     /// changed what is stored of shards.
-    async fn list(&mut self, streams: &Streams, is_replaced: bool, now: Timestamp, mono: Instant) -> Result<bool, Error> {
+    async fn list(
+        &mut self,
+        streams: &Streams,
+        is_replaced: bool,
+        (now, writes_left): (Timestamp, &mut usize),
+        mono: Instant,
+    ) -> Result<bool, Error> {
         if let Stage::Reading(after) = &self.listing.stage {
             let is_first = after.is_none();
             let page = match streams.list_page(&self.arn, None, after.as_ref()).await {
@@ -189,7 +195,7 @@ impl Source {
         }
         let Stage::Storing(findings) = &mut self.listing.stage else { return Ok(false) };
         self.listing.page_due = Some(mono);
-        if !findings.write(streams, self.graph.stream(), &mut self.gaps, now).await? {
+        if !findings.write(streams, self.graph.stream(), &mut self.gaps, (now, writes_left)).await? {
             return Ok(false);
         }
         let (has_changed, is_last) = (findings.are_some, self.listing.is_last);

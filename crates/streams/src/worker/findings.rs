@@ -12,8 +12,8 @@ use crate::error::Error;
 use crate::graph::{Birth, ShardGraph};
 use crate::id::{ShardId, StreamId};
 
-/// Most writes of one tick: about a second's, and a beat is due every three.
-const WRITES_MAX: usize = 100;
+/// Most writes of one tick, for all streams: about a second's, and a beat is due every three.
+pub(super) const WRITES_MAX: usize = 100;
 /// Finished shards' items stay this long after nothing needs them: a listing can name a finished shard again, and one that
 /// was stored anew would be counted twice.
 const KEPT: SignedDuration = SignedDuration::from_hours(72);
@@ -45,7 +45,7 @@ impl Findings {
         Self { are_some: !writes.is_empty(), writes }
     }
 
-    /// Writes the next ones, and adds the gaps among them to `gaps`. Says whether that was all.
+    /// Writes the next ones, as many as are left of this tick's, and adds the gaps among them to `gaps`. Says whether that was all.
     ///
     /// # Errors
     /// The first write that failed. It is the first one to be made by the next call.
@@ -54,10 +54,12 @@ impl Findings {
         streams: &Streams,
         stream: &StreamId,
         gaps: &mut Vec<GapReason>,
-        now: Timestamp,
+        (now, left): (Timestamp, &mut usize),
     ) -> Result<bool, Error> {
-        for _ in 0..WRITES_MAX {
-            let Some(finding) = self.writes.front() else { break };
+        while *left > 0
+            && let Some(finding) = self.writes.front()
+        {
+            *left -= 1;
             match finding {
                 Finding::Shard(birth) => gaps.extend(streams.store_birth(stream, birth, now).await?),
                 Finding::Children { of, children } => streams.link(stream, of, children).await?,

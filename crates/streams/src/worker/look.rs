@@ -91,10 +91,14 @@ impl Worker {
         self.membership.observe(workers, mono);
         self.looks.workers_at = Some(mono);
         for dead in self.membership.to_forget(mono) {
-            // It costs others a wait, and nothing else: the next look tries again.
             match self.streams.forget_dead(&dead).await {
-                Ok(()) => tracing::info!(worker = %dead.id, "a worker that has been silent for the lease's time is forgotten"),
-                Err(error) => tracing::debug!(%error, worker = %dead.id, "a dead worker cannot be forgotten for now"),
+                Ok(true) => tracing::info!(worker = %dead.id, "a worker that has been silent for the lease's time is forgotten"),
+                Ok(false) => {}
+                Err(error) => {
+                    // It costs others a wait, and nothing else: the next look tries again.
+                    tracing::debug!(%error, worker = %dead.id, "a dead worker cannot be forgotten for now");
+                    break;
+                }
             }
         }
         Ok(true)

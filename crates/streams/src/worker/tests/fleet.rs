@@ -280,7 +280,7 @@ async fn a_worker_that_beats_again_is_not_forgotten() {
     let seen = fleet.streams.workers().await.unwrap();
     fleet.run(TTL.as_secs_f64()).await;
     for stale in &seen {
-        fleet.streams.forget_dead(stale).await.unwrap();
+        assert!(!fleet.streams.forget_dead(stale).await.unwrap());
     }
     assert_eq!(fleet.streams.workers().await.unwrap().len(), 2, "each has beaten since it was seen");
 }
