@@ -305,8 +305,8 @@ impl Schedule {
             // A zombie forgets nothing and tries again whenever it is its turn.
             Outcome::Decided(Verdict::LeaseLost) => {}
             // It will be read and decided anew.
-            Outcome::DecisionsStale if matches!(request, Request::AcknowledgedMeanwhile) => {
-                self.stock.forget(fold.stock()).await;
+            Outcome::DecisionsStale(tenants) if matches!(request, Request::AcknowledgedMeanwhile) => {
+                self.stock.were_stale(&tenants).await;
             }
             Outcome::Decided(Verdict::Moved(position)) => self.processes[index].held = Some(held.moved(position)),
             other => panic!("not to be had in this schedule: {other:?}"),

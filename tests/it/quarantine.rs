@@ -11,6 +11,7 @@ use tidemark_tests::oracle::stock::check_levels;
 use tidemark_tests::{Deployment, Fault, When, oracle, wait_until};
 
 mod concerned;
+mod last_resort;
 mod stored;
 
 const UNITS: (&str, &str) = ("sales", "units");

@@ -2,6 +2,7 @@
 
 mod books;
 mod decided;
+mod restless;
 mod streams;
 
 use jiff::{SignedDuration, Timestamp};

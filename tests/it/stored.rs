@@ -59,6 +59,7 @@ impl Shelf {
         let version = LevelRow::version_after(seen, at(0));
         let row = LevelRow { level: level.clone(), standing, updated_at: at(0), version };
         let decisions = Decisions {
+            judged_again: Vec::new(),
             checks: vec![check],
             levels: vec![LevelWrite { key, seen, row: Some(row) }],
             alerts: events.last().map(|event| event.alert.clone()).into_iter().collect(),

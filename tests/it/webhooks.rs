@@ -173,6 +173,7 @@ impl Scene {
         let (standing, events) = step(row.map(|row| row.standing).unwrap_or_default(), &facts, mint);
         let row = LevelRow { level, standing, updated_at: at, version: LevelRow::version_after(seen, at) };
         let decisions = Decisions {
+            judged_again: Vec::new(),
             checks: vec![check],
             levels: vec![LevelWrite { key, seen, row: Some(row) }],
             alerts: events
@@ -237,6 +238,13 @@ impl Scene {
     async fn until_stored(&self, item: &str) {
         let key = self.level_key(item);
         wait_until("the level", DEADLINE, async || self.store().level(&self.tenant, &key).await.unwrap().is_some()).await;
+    }
+
+    /// Waits until so much of an item is there by its level.
+    async fn until_stored_as(&self, item: &str, on_hand: i64) {
+        let (key, what) = (self.level_key(item), format!("{on_hand} of {item}"));
+        let stored = async || self.store().level(&self.tenant, &key).await.unwrap().map(|row| row.level.on_hand);
+        wait_until(&what, DEADLINE, async || stored().await == Some(on_hand.into())).await;
     }
 
     /// Does something to an alert, as the API does.

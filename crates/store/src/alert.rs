@@ -19,7 +19,8 @@ use crate::read::{IndexStretch, Order, Stretch};
 use crate::{Store, Tenant};
 
 const ALERT: &str = "alert";
-/// The endpoints that have a delivery of an event of this alert.
+/// The endpoints that have a delivery of an event of this alert. Each fan-out replaces the set, and leaves out endpoints that do not
+/// exist any more: a set that only grew would fill the item, and no commit that changes the alert would fit.
 pub(crate) const NOTIFIED: &str = "notified";
 
 /// How long a resolved alert is kept.
@@ -33,7 +34,8 @@ const ACT_PAUSE: Duration = Duration::from_millis(10);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AlertRecord {
     pub alert: Alert,
-    /// The endpoints that some event of it was fanned out to.
+    /// The endpoints that some event of it was fanned out to, as far as they existed at the last fan-out: at most
+    /// [`ENDPOINTS_MAX`](crate::ENDPOINTS_MAX).
     pub notified: BTreeSet<EndpointId>,
 }
 
@@ -196,7 +198,12 @@ impl Change {
             seen: Some(row.version),
             row: Some(LevelRow { standing: self.acted.standing(), version, ..row }),
         };
-        Decisions { checks: Vec::new(), levels: vec![write], alerts: vec![alert], events: self.event.iter().cloned().collect() }
+        Decisions {
+            levels: vec![write],
+            alerts: vec![alert],
+            events: self.event.iter().cloned().collect(),
+            ..Decisions::default()
+        }
     }
 }
 

@@ -12,7 +12,7 @@ use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::{AttributeValue, CancellationReason, TransactWriteItem, Update};
 use tidemark_domain::bucket::QUARTER_RETENTION_DAYS;
 use tidemark_domain::delta::{self, Measures, RowKey};
-use tidemark_domain::{Bucket, Decimal, MeasureName, TenantId};
+use tidemark_domain::{Bucket, Decimal, LevelKey, MeasureName, TenantId};
 
 use crate::Store;
 use crate::aggregate::{BROKEN, measure_attribute};
@@ -20,9 +20,10 @@ use crate::decisions::Decisions;
 use crate::error::Error;
 use crate::item::{key_item, n};
 use crate::key::{self, EXPIRES_AT};
+use crate::limits::LimitExceeded;
 use crate::provenance::Provenance;
 use crate::quarantine::{Concerned, QuarantineWrite};
-use crate::transact::{CONDITION_FAILED, TRANSIENT, code};
+use crate::transact::{CONDITION_FAILED, CONFLICT, TRANSIENT, code};
 
 mod divert;
 mod refusal;
@@ -64,18 +65,30 @@ pub enum RowChange {
     Divert,
 }
 
+/// Which items of a commit DynamoDB finds invalid.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Refused {
+    /// Those of these levels, of their alerts or of the alerts' events.
+    Levels(BTreeSet<LevelKey>),
+    /// Rows or quarantine records.
+    Others,
+    /// It does not say.
+    Unnamed,
+}
+
 /// How a commit that did not simply succeed ended.
 #[derive(Debug, thiserror::Error)]
 pub enum CommitError {
     /// A fence's condition failed; this is the shard item that stands.
     #[error("the shard's position is not where this batch begins")]
     Fenced(Option<Item>),
-    /// A level or the rules are not as they were read: read them again and decide again, at the same position.
+    /// Levels or rules of these tenants are not as they were read: read them again and decide again, at the same position.
     #[error("levels or rules changed meanwhile")]
-    DecisionsStale,
-    /// Somebody else writes the same rows, or the table is throttled: the same request may be made again.
-    #[error("the commit met another, or was throttled")]
-    Contended,
+    DecisionsStale(BTreeSet<TenantId>),
+    /// Another transaction writes the same items, or the table is throttled: the same request may be made again. These tenants' levels
+    /// or rules are among those items.
+    #[error("the commit conflicted with another transaction, or was throttled")]
+    Contended(BTreeSet<TenantId>),
     /// No answer, or none that says whether it was applied: the shard item must be read.
     #[error("it is unknown whether the commit was applied")]
     Unknown(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -87,7 +100,7 @@ pub enum CommitError {
     RowsMoved,
     /// DynamoDB finds the request invalid, and no row explains it. The same request will never succeed.
     #[error("DynamoDB finds the commit invalid")]
-    Invalid(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Invalid { what: Refused, source: Box<dyn std::error::Error + Send + Sync> },
     #[error(transparent)]
     Failed(#[from] Error),
 }
@@ -209,55 +222,73 @@ impl Store {
     }
 
     async fn judge(&self, error: SdkError<TransactWriteItemsError>, fences: usize, writes: &Writes) -> CommitError {
+        let mut what = Refused::Unnamed;
         if let Some(TransactWriteItemsError::TransactionCanceledException(canceled)) = error.as_service_error() {
-            match judge_reasons(canceled.cancellation_reasons(), fences, writes.decisions.conditions()) {
-                Judged::Fenced(item) => return CommitError::Fenced(item),
-                Judged::DecisionsStale => return CommitError::DecisionsStale,
-                Judged::RowsMoved => return CommitError::RowsMoved,
-                Judged::Contended => return CommitError::Contended,
-                Judged::Invalid => {}
+            match judge_reasons(canceled.cancellation_reasons(), fences, &writes.decisions) {
+                Judged::Ended(ended) => return ended,
+                Judged::Invalid(named) => what = named,
             }
-        } else {
-            let code = error.code().unwrap_or_default();
-            let about_rows = code == "ValidationException";
-            if !about_rows {
-                return match Error::from_sdk(&self.tables.data, error) {
-                    Error::Throttled(_) => CommitError::Contended,
-                    Error::Unreachable(source) => CommitError::Unknown(source),
-                    // A 5xx says nothing about what was applied.
-                    Error::Server(source) | Error::Other(source) => CommitError::Unknown(source),
-                    certain => CommitError::Failed(certain),
-                };
-            }
+        } else if let Some(limit) = LimitExceeded::of(&error) {
+            what = Refused::of(limit.index().and_then(|index| index.checked_sub(fences)), &writes.decisions);
+        } else if error.code() != Some("ValidationException") {
+            return match Error::from_sdk(&self.tables.data, error) {
+                Error::Throttled(_) => CommitError::Contended(BTreeSet::new()),
+                Error::Unreachable(source) => CommitError::Unknown(source),
+                // A 5xx says nothing about what was applied.
+                Error::Server(source) | Error::Other(source) => CommitError::Unknown(source),
+                certain => CommitError::Failed(certain),
+            };
+        }
+        if matches!(what, Refused::Levels(_)) {
+            return CommitError::Invalid { what, source: error.into() };
         }
         match self.refused_rows(writes.rows.iter().enumerate()).await {
-            Ok(rows) if rows.is_empty() => CommitError::Invalid(error.into()),
+            Ok(rows) if rows.is_empty() => CommitError::Invalid { what, source: error.into() },
             Ok(rows) => CommitError::RowsRefused(rows),
             Err(error) => CommitError::Failed(error),
         }
     }
 }
 
-enum Judged {
-    Fenced(Option<Item>),
-    DecisionsStale,
-    RowsMoved,
-    Contended,
-    Invalid,
+impl Refused {
+    /// What some items of a commit are, by their index behind the fences.
+    fn of(items: impl IntoIterator<Item = usize>, decisions: &Decisions) -> Self {
+        let about = decisions.about();
+        let mut items = items.into_iter().peekable();
+        if items.peek().is_none() {
+            return Self::Unnamed;
+        }
+        let levels: BTreeSet<LevelKey> = items.filter_map(|index| about.get(index)?.level.cloned()).collect();
+        if levels.is_empty() { Self::Others } else { Self::Levels(levels) }
+    }
 }
 
-/// The fences are the first items; a refusal of one outweighs all others, since nothing may be decided under another position. Then
-/// come the conditions that decisions were made under.
-fn judge_reasons(reasons: &[CancellationReason], fences: usize, decided_under: usize) -> Judged {
-    let failed = |reason: &&CancellationReason| code(reason) == CONDITION_FAILED;
-    if let Some(fence) = reasons.iter().take(fences).find(failed) {
-        return Judged::Fenced(fence.item().cloned());
+enum Judged {
+    Ended(CommitError),
+    Invalid(Refused),
+}
+
+/// The fences are the first items. A refusal of one decides, whatever the other reasons are: nothing may be concluded under another
+/// position. Then come the decisions; only their conditions and those of rows remain.
+fn judge_reasons(reasons: &[CancellationReason], fences: usize, decisions: &Decisions) -> Judged {
+    if let Some(fence) = reasons.iter().take(fences).find(|reason| code(reason) == CONDITION_FAILED) {
+        return Judged::Ended(CommitError::Fenced(fence.item().cloned()));
     }
-    if reasons.iter().skip(fences).take(decided_under).any(|reason| failed(&reason)) {
-        return Judged::DecisionsStale;
+    let about = decisions.about();
+    let decided = || reasons.iter().skip(fences).zip(&about);
+    let tenants = |wanted: &str| -> BTreeSet<TenantId> {
+        decided().filter(|(reason, _)| code(reason) == wanted).map(|(_, about)| about.tenant.clone()).collect()
+    };
+    let stale = tenants(CONDITION_FAILED);
+    if !stale.is_empty() {
+        return Judged::Ended(CommitError::DecisionsStale(stale));
     }
-    if reasons.iter().any(|reason| failed(&reason)) {
-        return Judged::RowsMoved;
+    if reasons.iter().any(|reason| code(reason) == CONDITION_FAILED) {
+        return Judged::Ended(CommitError::RowsMoved);
     }
-    if reasons.iter().all(|reason| TRANSIENT.contains(&code(reason))) { Judged::Contended } else { Judged::Invalid }
+    if reasons.iter().all(|reason| TRANSIENT.contains(&code(reason))) {
+        return Judged::Ended(CommitError::Contended(tenants(CONFLICT)));
+    }
+    let refused = reasons.iter().skip(fences).enumerate().filter(|(_, reason)| !TRANSIENT.contains(&code(reason)));
+    Judged::Invalid(Refused::of(refused.map(|(index, _)| index), decisions))
 }

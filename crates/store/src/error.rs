@@ -3,6 +3,8 @@
 use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 
+use crate::limits::LimitExceeded;
+
 type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// A failed call, in terms of what can be done about it.
@@ -75,6 +77,9 @@ impl Error {
             "InternalServerError" | "InternalFailure" | "ServiceUnavailable" => return Self::Server(error.into()),
             "ValidationException" => return Self::Refused(error.message().unwrap_or("it is invalid").to_owned()),
             _ => {}
+        }
+        if let Some(limit) = LimitExceeded::of(&error) {
+            return Self::Refused(limit.to_string());
         }
         if lacks_credentials(&error) {
             return Self::NoCredentials(error.into());

@@ -100,6 +100,16 @@ impl Job {
 }
 
 impl Store {
+    pub(crate) fn rules_job(
+        &self,
+        tenant: &TenantId,
+        scope: &Scope,
+        now: Timestamp,
+    ) -> aws_sdk_dynamodb::types::TransactWriteItem {
+        let job = NewJob { kind: JobKind::Rules { scope: scope.clone() }, due_at: now, created_at: now };
+        self.put(job.item(tenant).1)
+    }
+
     /// # Errors
     /// When it cannot be stored.
     pub async fn create_job(&self, tenant: &Tenant, job: &NewJob) -> Result<JobId, Error> {

@@ -26,6 +26,7 @@ mod item;
 mod job;
 mod key;
 mod level;
+mod limits;
 mod name;
 mod provenance;
 mod quarantine;
@@ -38,11 +39,11 @@ mod transact;
 pub use aggregate::{Row, RowRange, RowsError, Span};
 pub use alert::{ActError, AlertPage, AlertQuery, AlertRecord, AlertsWanted, Change};
 pub use attempt::{ATTEMPTS_MAX, Attempt};
-pub use commit::{CommitError, ITEMS_MAX, Item, RowChange, RowWrite, Writes};
+pub use commit::{CommitError, ITEMS_MAX, Item, Refused, RowChange, RowWrite, Writes};
 pub use credential::{
     ApiKey, AuthenticationError, Credential, Holder, IssuedKey, KEYS_MAX, KeyError, NewKey, Scope, UnknownScope,
 };
-pub use decisions::Decisions;
+pub use decisions::{Decisions, JudgedAgain};
 pub use definitions::{AdoptError, Adopted, Proposal, RunningDefinitions};
 pub use delivery::{Delivery, DeliveryPage, DeliveryQuery, DeliveryState, Finish, LastAttempt, Next, RequeueError, Trigger};
 pub use dimension::{KnownValue, ValuesPage, ValuesQuery};
@@ -69,6 +70,8 @@ pub use tenant::{DeleteError, NewTenant, Tenant, TenantChange, TenantCreated, Te
 use aws_sdk_dynamodb::config::SharedInterceptor;
 use aws_types::SdkConfig;
 
+use crate::limits::Limits;
+
 /// Tidemark's tables at one endpoint.
 #[derive(Debug, Clone)]
 pub struct Store {
@@ -78,7 +81,8 @@ pub struct Store {
 
 impl Store {
     pub fn new(config: &SdkConfig, tables: Tables) -> Self {
-        Self { client: aws_sdk_dynamodb::Client::new(config), tables }
+        let config = aws_sdk_dynamodb::config::Builder::from(config).interceptor(Limits).build();
+        Self { client: aws_sdk_dynamodb::Client::from_conf(config), tables }
     }
 
     /// The same, with every call going through an interceptor of the SDK: the process measures what it does.

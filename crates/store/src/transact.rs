@@ -14,7 +14,7 @@ pub(crate) const CONDITION_FAILED: &str = "ConditionalCheckFailed";
 /// Codes of cancellations that say nothing against the same request made again.
 pub(crate) const TRANSIENT: [&str; 4] = ["None", CONFLICT, "ThrottlingError", "ProvisionedThroughputExceeded"];
 /// The code of an item that is in another transaction at this moment.
-const CONFLICT: &str = "TransactionConflict";
+pub(crate) const CONFLICT: &str = "TransactionConflict";
 
 /// How often a transaction is sent that is throttled.
 const THROTTLED_MAX: u32 = 8;

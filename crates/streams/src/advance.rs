@@ -53,6 +53,11 @@ impl Advance {
         &self.from.shard
     }
 
+    /// The shard as it is held before the step.
+    pub(crate) fn held(&self) -> &HeldShard {
+        &self.from
+    }
+
     pub fn from(&self) -> &Position {
         &self.from.position
     }

@@ -6,12 +6,14 @@
 
 mod broken;
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tidemark_domain::TenantId;
 use tidemark_runtime::process::chain;
-use tidemark_store::{CommitError, ITEMS_MAX, Provenance, RowChange, Store, Writes};
+use tidemark_store::{CommitError, ITEMS_MAX, Provenance, Refused, RowChange, Store, Writes};
 use tidemark_streams::{Advance, Streams, Verdict};
 use tidemark_webhooks::event::BodyError;
 use tokio::sync::watch;
@@ -19,6 +21,10 @@ use tokio::sync::watch;
 use crate::concerned::ConcernedTenants;
 use crate::instruments::Instruments;
 use broken::BrokenRows;
+
+/// So often in a row a commit may conflict with other transactions over the levels or rules of one tenant, before these count as stale:
+/// writes of rules may keep their items busy all the time.
+const CONFLICTS_MAX: u32 = 3;
 
 /// Bounds of the full jitter between attempts of a contended commit.
 const BACKOFF_MIN: Duration = Duration::from_millis(20);
@@ -33,11 +39,6 @@ pub enum Error {
     Streams(#[from] tidemark_streams::Error),
     #[error("the shard was committed under definitions {0}, and those that can be read are older")]
     DefinitionsMissing(u64),
-    #[error(
-        "DynamoDB does not even take a record's position without its effects: see the cause in the line of the log before this, the \
-         shard's item in the control table, and what the policies of both tables allow"
-    )]
-    Uncommittable,
     #[error("an event of an alert cannot be written")]
     Body(#[from] BodyError),
 }
@@ -69,10 +70,11 @@ pub enum Outcome {
     Decided(Verdict),
     /// The batch does not fit, into one transaction or into its rows: commit fewer records.
     TooLarge,
-    /// DynamoDB will never take the batch as it is: commit fewer records, in the end one without its effects.
-    Invalid,
-    /// Levels or rules are not as they were read: read them again and decide again, at the same position.
-    DecisionsStale,
+    /// DynamoDB will never take the batch as it is: commit it without the levels that are named. If none is, commit fewer records, in
+    /// the end one without its effects.
+    Invalid(Refused),
+    /// Levels or rules of these tenants are not as they were read: read them again and decide again, at the same position.
+    DecisionsStale(BTreeSet<TenantId>),
 }
 
 impl Outcome {
@@ -85,8 +87,8 @@ impl Outcome {
             Self::Decided(Verdict::DefinitionsBehind(_)) => "definitions_behind",
             Self::Decided(Verdict::Moved(_)) => "position_moved",
             Self::TooLarge => "too_large",
-            Self::Invalid => "invalid",
-            Self::DecisionsStale => "decisions_stale",
+            Self::Invalid(_) => "invalid",
+            Self::DecisionsStale(_) => "decisions_stale",
         }
     }
 }
@@ -123,6 +125,7 @@ impl Committer {
         let known = self.store.refused_rows(known.into_iter().map(|index| (index, &writes.rows[index]))).await?;
         self.change(&mut writes, known);
         let mut backoff = Backoff::default();
+        let mut conflicts = 0;
         loop {
             life.send_modify(|_| {});
             if writes.items() > ITEMS_MAX {
@@ -135,11 +138,15 @@ impl Committer {
                     tracing::warn!(shard = %advance.shard(), cause = %chain(&*cause), "a commit got no answer; reading the position back");
                     self.streams.reread(advance).await?
                 }
-                Err(CommitError::Contended) => {
+                Err(CommitError::Contended(tenants)) => {
                     self.instruments.contended();
+                    conflicts = if tenants.is_empty() { 0 } else { conflicts + 1 };
+                    if conflicts == CONFLICTS_MAX {
+                        return Ok(Outcome::DecisionsStale(tenants));
+                    }
                     Verdict::NotCommitted
                 }
-                Err(CommitError::DecisionsStale) => return Ok(Outcome::DecisionsStale),
+                Err(CommitError::DecisionsStale(tenants)) => return Ok(Outcome::DecisionsStale(tenants)),
                 Err(CommitError::RowsRefused(changes)) => {
                     let is_first = |(index, change): &(usize, RowChange)| {
                         *change == RowChange::Divert && !self.broken.has_any_of(&writes.rows[*index].key.tenant)
@@ -156,9 +163,9 @@ impl Committer {
                     }
                     Verdict::NotCommitted
                 }
-                Err(CommitError::Invalid(cause)) => {
-                    tracing::error!(shard = %advance.shard(), cause = %chain(&*cause), "DynamoDB finds a commit invalid");
-                    return Ok(Outcome::Invalid);
+                Err(CommitError::Invalid { what, source }) => {
+                    tracing::error!(shard = %advance.shard(), cause = %chain(&*source), "DynamoDB finds a commit invalid");
+                    return Ok(Outcome::Invalid(what));
                 }
                 Err(CommitError::Failed(error)) => return Err(error.into()),
             };

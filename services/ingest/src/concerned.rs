@@ -1,14 +1,15 @@
 //! Tenants of quarantined records, listed for operators before the commit that first sets one aside.
 
 use std::collections::BTreeSet;
-use std::num::NonZeroUsize;
 
 use tidemark_store::{Concerned, Store};
 
 use crate::known::Known;
 
-/// Most tenants remembered; a forgotten one is listed again, which changes nothing.
-const TENANTS_MAX: NonZeroUsize = NonZeroUsize::new(20_000).expect("not zero");
+/// Most tenants remembered, by source; a forgotten one is listed again, which changes nothing.
+const TENANTS_MAX: usize = 20_000;
+/// Most sources of one tenant among them.
+const SOURCES_OF_TENANT_MAX: usize = 100;
 
 /// Lists the tenants of a commit's quarantined records.
 #[derive(Debug)]
@@ -19,7 +20,7 @@ pub(crate) struct ConcernedTenants {
 
 impl ConcernedTenants {
     pub(crate) fn new(store: Store) -> Self {
-        Self { store, known: Known::new(TENANTS_MAX) }
+        Self { store, known: Known::new(TENANTS_MAX, SOURCES_OF_TENANT_MAX) }
     }
 
     /// Lists those that are not known to be listed.

@@ -1,8 +1,10 @@
 //! Records folded into one batch: as many as fit one transaction, never a part of one.
 
-use tidemark_domain::MetricName;
+use std::collections::BTreeSet;
+
 use tidemark_domain::delta::{Deltas, Measures, RowKey};
-use tidemark_store::{QuarantineWrite, RowChange, RowWrite, Writes};
+use tidemark_domain::{MetricName, TenantId};
+use tidemark_store::{Provenance, QuarantineWrite, RowChange, RowWrite, Writes};
 use tidemark_webhooks::event::BodyError;
 
 use crate::effect::Effect;
@@ -87,7 +89,7 @@ impl Fold {
     }
 
     /// The batch without what DynamoDB will not take: its rows are marked broken, their deltas and the bare facts of its records go
-    /// to quarantine. The last resort, so that no record ever stops a shard. Levels are written all the same.
+    /// to quarantine.
     ///
     /// # Errors
     /// As [`writes`](Self::writes).
@@ -98,6 +100,16 @@ impl Fold {
         }
         writes.quarantine = writes.quarantine.into_iter().map(QuarantineWrite::without_images).collect();
         Ok(writes)
+    }
+
+    /// The batch without any of its effects: a quarantine record for each tenant that it would have changed, and for each record that
+    /// was to be quarantined; all without images.
+    #[must_use]
+    pub fn set_aside(&self, from: &Provenance) -> Writes {
+        let tenants: BTreeSet<&TenantId> = self.deltas.rows().map(|(key, _)| &key.tenant).collect();
+        let named = tenants.into_iter().map(|tenant| QuarantineWrite::refused(tenant.clone(), from));
+        let quarantine = self.quarantine.iter().cloned().map(QuarantineWrite::without_images);
+        Writes { quarantine: named.chain(quarantine).collect(), ..Writes::default() }
     }
 
     /// The writes of the batch, which is [decided](Self::decided); `lane` chooses each row's lane.

@@ -8,6 +8,7 @@
 //! A batch's effects and its shard's position are one transaction (`commit`), so stopping at any instant loses and repeats
 //! nothing; everything held in memory can be read again.
 
+mod by_tenant;
 mod commit;
 mod concerned;
 mod dispatch;

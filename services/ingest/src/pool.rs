@@ -166,7 +166,7 @@ async fn share(store: Store, group: Vec<Waiting>, slot: OwnedSemaphorePermit) {
     };
     let made = async {
         match attempt().await {
-            Err(CommitError::Contended) => {
+            Err(CommitError::Contended(_)) => {
                 Backoff::default().wait().await;
                 attempt().await
             }

@@ -93,10 +93,23 @@ pub(crate) struct ShardTask {
     harmless: usize,
     /// Batches are cut to this many records after one was too large.
     records_max: usize,
-    /// The next batch, of one record, is committed without its effects: DynamoDB takes it in no other way.
-    is_diverting: bool,
+    /// How much of the next batch is left out, because DynamoDB did not take it otherwise.
+    resort: Resort,
     /// Between attempts of a batch whose decisions others overtake.
     stale_backoff: Backoff,
+}
+
+/// How much of a batch is committed. Every further step is for one record that DynamoDB took in no earlier form. Levels that DynamoDB
+/// refuses are left out of all of them ([`StockReader::were_refused`]).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Resort {
+    Whole,
+    /// Its rows are marked broken, and its deltas are kept in quarantine.
+    Diverted,
+    /// The position, and a quarantine record that names it.
+    SetAside,
+    /// The position, and a gap: items of the control table, whose sizes do not depend on the record.
+    Skipped,
 }
 
 /// What comes after an attempt to commit.
@@ -106,6 +119,17 @@ enum Next {
     /// The next batch, at once.
     Again,
     Halt(Halt),
+}
+
+impl Resort {
+    /// The next one, after DynamoDB refused this one.
+    fn next(self) -> Self {
+        match self {
+            Self::Whole => Self::Diverted,
+            Self::Diverted => Self::SetAside,
+            Self::SetAside | Self::Skipped => Self::Skipped,
+        }
+    }
 }
 
 impl ShardTask {
@@ -120,7 +144,7 @@ impl ShardTask {
             advanced_at: Instant::now(),
             harmless: 0,
             records_max: usize::MAX,
-            is_diverting: false,
+            resort: Resort::Whole,
             stale_backoff: Backoff::default(),
         }
     }

@@ -8,6 +8,7 @@
 mod anew;
 mod books;
 mod reader;
+mod refused;
 mod row;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -15,8 +16,8 @@ use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 use tidemark_domain::alert::Facts;
-use tidemark_domain::{AlertEvent, LevelKey, RuleBook, TenantId};
-use tidemark_store::{Decisions, EventWrite, Hold, RulesCheck};
+use tidemark_domain::{AlertEvent, InventoryName, LevelKey, RuleBook, TenantId};
+use tidemark_store::{Decisions, EventWrite, Hold, JudgedAgain, RulesCheck};
 use tidemark_webhooks::event::{BodyError, EventType};
 use tidemark_webhooks::payload;
 
@@ -34,11 +35,21 @@ pub struct Stock {
     undecidable: Undecidable,
 }
 
-/// A tenant's rules, and the check that they still are.
+/// A tenant's rules, and what makes decisions by them safe.
 #[derive(Debug, Clone)]
 pub(crate) struct Rules {
     book: Arc<RuleBook>,
-    check: RulesCheck,
+    guard: Guard,
+}
+
+/// Why no level stays decided by rules that have changed meanwhile.
+#[derive(Debug, Clone)]
+enum Guard {
+    /// The transaction checks that the rules have not changed.
+    Check(RulesCheck),
+    /// The transaction also writes a job that judges the levels again. For a tenant whose rules change faster than commits are made:
+    /// a check that fails every time would hold up the other tenants of the shard.
+    JudgedAgain,
 }
 
 /// Levels that cannot be decided, each with why: their rows, or their tenants' rules, are stored and cannot be read.
@@ -86,6 +97,11 @@ impl Stock {
         &self.undecidable
     }
 
+    /// The levels that were read.
+    pub(crate) fn keys(&self) -> impl Iterator<Item = &LevelKey> {
+        self.rows.keys()
+    }
+
     /// Decides what these changes of one record come to.
     pub(crate) fn decide(&self, changes: &[LevelChange]) -> Changed {
         let mut changed = Changed { rows: BTreeMap::new(), unread: BTreeSet::new() };
@@ -104,9 +120,10 @@ impl Stock {
     pub(crate) fn items_with(&self, changed: &Changed) -> usize {
         let unchanged = self.rows.iter().filter(|(key, _)| !changed.rows.contains_key(key));
         let written = || unchanged.clone().chain(&changed.rows).filter(|(_, row)| row.is_changed());
-        let checks: BTreeSet<&TenantId> = written().map(|(key, _)| &key.tenant).collect();
+        // A guard takes one item for each tenant, or for each of its inventories.
+        let guards: BTreeSet<(&TenantId, &InventoryName)> = written().map(|(key, _)| (&key.tenant, &key.inventory)).collect();
         let rows: usize = written().map(|(_, row)| row.items()).sum();
-        checks.len() + rows + self.unread.union(&changed.unread).count()
+        guards.len() + rows + self.unread.union(&changed.unread).count()
     }
 
     pub(crate) fn take(&mut self, changed: Changed) {
@@ -125,17 +142,24 @@ impl Stock {
     /// When an event cannot be said in the bytes it may have, which no level brings about.
     pub(crate) fn decisions(&self, writing: &Writing<'_>) -> Result<Decisions, BodyError> {
         let mut decisions = Decisions::default();
-        let mut tenants = BTreeSet::new();
+        let mut changed: BTreeMap<&TenantId, BTreeSet<&InventoryName>> = BTreeMap::new();
         for (key, row) in self.rows.iter().filter(|(_, row)| row.is_changed()) {
-            tenants.insert(&key.tenant);
+            changed.entry(&key.tenant).or_default().insert(&key.inventory);
             decisions.levels.push(row.write(key, writing.now));
             decisions.alerts.extend(row.alerts().cloned());
             for event in row.events() {
                 decisions.events.push(writing.event(event)?);
             }
         }
-        let checks = tenants.into_iter().filter_map(|tenant| self.rules.get(tenant)).map(|rules| rules.check.clone());
-        decisions.checks = checks.collect();
+        for (tenant, inventories) in changed {
+            let again =
+                |inventory: &InventoryName| JudgedAgain { tenant: tenant.clone(), inventory: inventory.clone(), at: writing.now };
+            match self.rules.get(tenant).map(|rules| &rules.guard) {
+                Some(Guard::Check(check)) => decisions.checks.push(check.clone()),
+                Some(Guard::JudgedAgain) => decisions.judged_again.extend(inventories.into_iter().map(again)),
+                None => {}
+            }
+        }
         Ok(decisions)
     }
 }

@@ -1,7 +1,5 @@
 //! Dimension values that are known to be stored, so that each is stored once and not with every commit.
 
-use std::num::NonZeroUsize;
-
 use tidemark_domain::Running;
 use tidemark_domain::delta::RowKey;
 use tidemark_store::{KnownValue, Store};
@@ -9,7 +7,9 @@ use tidemark_store::{KnownValue, Store};
 use crate::known::Known;
 
 /// Most values remembered, some 16 MB; a forgotten one is stored again, which changes nothing.
-const VALUES_MAX: NonZeroUsize = NonZeroUsize::new(200_000).expect("not zero");
+const VALUES_MAX: usize = 200_000;
+/// Most values of one tenant among them.
+const VALUES_OF_TENANT_MAX: usize = VALUES_MAX / 8;
 
 /// Stores dimension values before the rows that first have them.
 #[derive(Debug)]
@@ -20,7 +20,7 @@ pub(crate) struct Values {
 
 impl Values {
     pub(crate) fn new(store: Store) -> Self {
-        Self { store, known: Known::new(VALUES_MAX) }
+        Self { store, known: Known::new(VALUES_MAX, VALUES_OF_TENANT_MAX) }
     }
 
     /// Stores the values of these rows that are not known to be stored.

@@ -1,7 +1,7 @@
 //! An API over levels that the tests set as a worker would: by the domain's own step, in the store's own transaction. No worker runs,
 //! so nothing changes but what a test changes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -113,6 +113,7 @@ impl Stock {
         }
         let row = LevelRow { level, standing, updated_at: now, version: LevelRow::version_after(seen, now) };
         let decisions = Decisions {
+            judged_again: Vec::new(),
             checks: vec![check],
             levels: vec![LevelWrite { key, seen, row: Some(row) }],
             alerts: alerts.into_values().collect(),
@@ -127,7 +128,13 @@ impl Stock {
             if matches!(due.work, Work::Event(_)) {
                 let until = clock::now() + jiff::SignedDuration::from_secs(30);
                 let event = self.deployment.store.claim_event(&due, until).await.unwrap().expect("nobody else claims");
-                assert!(self.deployment.store.fan_out(&event.tenant, &event.value, endpoints, clock::now()).await.unwrap());
+                assert!(
+                    self.deployment
+                        .store
+                        .fan_out(&event.tenant, &event.value, endpoints, &BTreeSet::new(), clock::now())
+                        .await
+                        .unwrap()
+                );
             }
         }
     }

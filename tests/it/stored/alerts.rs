@@ -39,7 +39,7 @@ async fn an_acknowledgement_and_a_commit_at_once_both_count() {
     let (commit, _) = shelf.decided("tea", "4").await;
     let acknowledged = act(&shelf, &alert, acknowledge()).await.unwrap();
     assert!(acknowledged.acknowledged.is_some());
-    assert!(matches!(shelf.send(commit).await, Err(CommitError::DecisionsStale)));
+    assert!(matches!(shelf.send(commit).await, Err(CommitError::DecisionsStale(_))));
     shelf.commit("tea", "4").await;
     assert_eq!(row().await.standing, Standing::Firing(acknowledged), "decided again, it keeps the acknowledgement");
 

@@ -1,5 +1,7 @@
 //! Work is found when it is due, and done by one.
 
+use std::collections::BTreeSet;
+
 use tidemark_domain::{AlertId, EndpointId, EventId, JobId};
 use tidemark_store::{
     Decisions, DeliveryState, Due, EventKey, EventState, EventWrite, Hold, JobKind, NewJob, Next, RequeueError, Slot, Trigger,
@@ -40,12 +42,15 @@ async fn a_claim_lapses_and_whoever_held_it_cannot_keep_the_work_from_others() {
     let mut next = shelf.store.claim_event(&lapsed, at(60_000)).await.unwrap().expect("claimed");
     assert!(!shelf.store.put_off(&mut crashed.clone(), at(90_000)).await.unwrap());
     assert!(shelf.store.put_off(&mut next, at(90_000)).await.unwrap());
-    assert!(shelf.store.fan_out(&shelf.tenant, &next.value, &[], at(80_000)).await.unwrap());
+    assert!(shelf.store.fan_out(&shelf.tenant, &next.value, &[], &BTreeSet::new(), at(80_000)).await.unwrap());
     assert!(find().await.is_none(), "what is done is not due");
     assert_eq!(shelf.store.event(&shelf.tenant, &key).await.unwrap().unwrap().state, EventState::Done);
     for late in [&crashed, &next] {
         assert!(!shelf.store.skip_event(&shelf.tenant, &late.value).await.unwrap(), "once done, it stays so");
-        assert!(!shelf.store.fan_out(&shelf.tenant, &late.value, &[], at(80_001)).await.unwrap(), "by whomever");
+        assert!(
+            !shelf.store.fan_out(&shelf.tenant, &late.value, &[], &BTreeSet::new(), at(80_001)).await.unwrap(),
+            "by whomever"
+        );
     }
 }
 
@@ -81,7 +86,7 @@ async fn a_sweep_meets_events_first_and_skips_from_endpoint_to_endpoint() {
             let [due] = &shelf.due(slot, None).await[..1] else { panic!("nothing is due") };
             let event = shelf.store.claim_event(due, at(1)).await.unwrap().expect("claimed");
             assert!(
-                shelf.store.fan_out(&shelf.tenant, &event.value, &endpoints, at(1)).await.unwrap(),
+                shelf.store.fan_out(&shelf.tenant, &event.value, &endpoints, &BTreeSet::new(), at(1)).await.unwrap(),
                 "also where the alert is gone"
             );
         }
@@ -132,7 +137,7 @@ async fn a_delivery_that_waits_apart_is_claimed_there_or_takes_its_turn_among_it
     let alert = shelf.fired("tea").await;
     let key = EventKey::Alert { alert: alert.id, sequence: 1 };
     let event = shelf.store.event(&shelf.tenant, &key).await.unwrap().unwrap();
-    assert!(shelf.store.fan_out(&shelf.tenant, &event, std::slice::from_ref(&endpoint), at(0)).await.unwrap());
+    assert!(shelf.store.fan_out(&shelf.tenant, &event, std::slice::from_ref(&endpoint), &BTreeSet::new(), at(0)).await.unwrap());
     let is_delivery = |due: &Due| matches!(due.work, Work::Delivery(_));
     let queued = async || shelf.due(slot, None).await.into_iter().find(is_delivery);
     let apart = async || shelf.store.waiting(slot, None, 100).await.unwrap().entries.into_iter().find(is_delivery);

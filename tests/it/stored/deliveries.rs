@@ -1,5 +1,7 @@
 //! Events become deliveries once, and what an attempt came to is recorded once. ALERTS §4.
 
+use std::collections::BTreeSet;
+
 use tidemark_domain::EndpointId;
 use tidemark_store::{
     Attempt, Claimed, Delivery, DeliveryId, DeliveryQuery, DeliveryState, Endpoint, EndpointEffect, Event, EventKey, Finish,
@@ -49,9 +51,10 @@ async fn an_event_fanned_out_twice_is_one_delivery() {
     let (first, second) = (shelf.endpoint().await.id, shelf.endpoint().await.id);
     let event = shelf.claimed_event("tea").await;
     let endpoints = [first.clone(), second.clone()];
+    let none_heard = BTreeSet::new();
     let both = tokio::join!(
-        shelf.store.fan_out(&shelf.tenant, &event.value, &endpoints, at(1)),
-        shelf.store.fan_out(&shelf.tenant, &event.value, &endpoints, at(2))
+        shelf.store.fan_out(&shelf.tenant, &event.value, &endpoints, &none_heard, at(1)),
+        shelf.store.fan_out(&shelf.tenant, &event.value, &endpoints, &none_heard, at(2))
     );
     let (one, other) = (both.0.unwrap(), both.1.unwrap());
     assert!(one != other, "one of two is first: {one}, {other}");
@@ -76,7 +79,7 @@ async fn an_attempt_is_recorded_under_its_claim_only() {
     let shelf = Shelf::new().await;
     let endpoint = shelf.endpoint().await.id;
     let event = shelf.claimed_event("tea").await;
-    shelf.store.fan_out(&shelf.tenant, &event.value, std::slice::from_ref(&endpoint), at(1)).await.unwrap();
+    shelf.store.fan_out(&shelf.tenant, &event.value, std::slice::from_ref(&endpoint), &BTreeSet::new(), at(1)).await.unwrap();
     let slow = shelf.claimed_delivery(&endpoint, 30_000).await.expect("claimed");
     let id = slow.value.id.clone();
     let quick = shelf.claimed_delivery(&endpoint, 60_000).await.expect("the claim lapsed");
@@ -112,7 +115,7 @@ async fn an_endpoint_that_is_gone_does_not_come_back_by_an_attempt() {
     let shelf = Shelf::new().await;
     let endpoint: Endpoint = shelf.endpoint().await;
     let event = shelf.claimed_event("tea").await;
-    shelf.store.fan_out(&shelf.tenant, &event.value, std::slice::from_ref(&endpoint.id), at(1)).await.unwrap();
+    shelf.store.fan_out(&shelf.tenant, &event.value, std::slice::from_ref(&endpoint.id), &BTreeSet::new(), at(1)).await.unwrap();
     let delivery = shelf.claimed_delivery(&endpoint.id, 30_000).await.expect("claimed");
     shelf.store.delete_endpoint(&shelf.tenant, &endpoint).await.unwrap();
     let effect = EndpointEffect { health: Some("{}".to_owned()), ..EndpointEffect::default() };
@@ -130,7 +133,7 @@ async fn a_held_delivery_waits_for_its_requeuing() {
     let shelf = Shelf::new().await;
     let endpoint = shelf.endpoint().await.id;
     let event = shelf.claimed_event("tea").await;
-    shelf.store.fan_out(&shelf.tenant, &event.value, std::slice::from_ref(&endpoint), at(1)).await.unwrap();
+    shelf.store.fan_out(&shelf.tenant, &event.value, std::slice::from_ref(&endpoint), &BTreeSet::new(), at(1)).await.unwrap();
     let delivery = shelf.claimed_delivery(&endpoint, 30_000).await.expect("claimed");
     assert!(shelf.store.settle_delivery(&delivery, Next::Held).await.unwrap());
     assert!(!shelf.store.settle_delivery(&delivery, Next::Cancelled).await.unwrap());

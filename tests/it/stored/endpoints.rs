@@ -1,5 +1,7 @@
 //! Endpoints: so many for each tenant; what people set and what the dispatcher notes do not disturb each other.
 
+use std::collections::BTreeSet;
+
 use tidemark_store::{
     ENDPOINTS_MAX, Endpoint, EndpointEffect, EndpointError, EndpointState, EventKey, Finish, Next, PreviousSecret, Slot, Work,
 };
@@ -28,7 +30,13 @@ async fn attempted(shelf: &Shelf, item: &str, endpoint: &Endpoint, effect: Endpo
     let key = EventKey::Alert { alert: alert.id, sequence: 1 };
     let due = shelf.due(Slot::of_event(&key), None).await.into_iter().find(|due| due.work == Work::Event(key.clone()));
     let event = shelf.store.claim_event(&due.unwrap(), at(1)).await.unwrap().unwrap();
-    assert!(shelf.store.fan_out(&shelf.tenant, &event.value, std::slice::from_ref(&endpoint.id), at(1)).await.unwrap());
+    assert!(
+        shelf
+            .store
+            .fan_out(&shelf.tenant, &event.value, std::slice::from_ref(&endpoint.id), &BTreeSet::new(), at(1))
+            .await
+            .unwrap()
+    );
     let due = shelf.due(Slot::of_endpoint(&endpoint.id), None).await;
     let due = due.into_iter().find(|due| matches!(&due.work, Work::Delivery(id) if id.endpoint == endpoint.id));
     let delivery = shelf.store.claim_delivery(&due.unwrap(), at(2)).await.unwrap().unwrap();

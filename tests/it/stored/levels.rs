@@ -85,14 +85,14 @@ async fn a_row_is_changed_only_as_it_was_read() {
     let (first, _) = shelf.decided("tea", "5").await;
     shelf.send(first.clone()).await.unwrap();
     let again = shelf.send(first).await;
-    assert!(matches!(again, Err(CommitError::DecisionsStale)), "a row that was not there is: {again:?}");
+    assert!(matches!(again, Err(CommitError::DecisionsStale(_))), "a row that was not there is: {again:?}");
 
     let (stale, _) = shelf.decided("tea", "4").await;
     let (row, _) = shelf.commit("tea", "3").await;
-    assert!(matches!(shelf.send(stale).await, Err(CommitError::DecisionsStale)));
+    assert!(matches!(shelf.send(stale).await, Err(CommitError::DecisionsStale(_))));
     let gone = LevelWrite { key: level_key("tea"), seen: Some(row.version - 1), row: None };
     let delete = |write: LevelWrite| tidemark_store::Decisions { levels: vec![write], ..Default::default() };
-    assert!(matches!(shelf.send(delete(gone.clone())).await, Err(CommitError::DecisionsStale)));
+    assert!(matches!(shelf.send(delete(gone.clone())).await, Err(CommitError::DecisionsStale(_))));
     shelf.send(delete(LevelWrite { seen: Some(row.version), ..gone })).await.unwrap();
     assert_eq!(shelf.store.level(&shelf.tenant, &level_key("tea")).await.unwrap(), None);
     let (row, _) = shelf.commit("tea", "3").await;

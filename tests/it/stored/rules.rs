@@ -83,7 +83,7 @@ async fn a_rule_written_between_reading_and_committing_makes_the_commit_stale() 
     let shelf = Shelf::new().await;
     let (store, acme) = (&shelf.store, &shelf.tenant);
     let decided = async || shelf.decided("tea", "5").await.0;
-    let stale = |ended| matches!(ended, Err(CommitError::DecisionsStale));
+    let stale = |ended| matches!(ended, Err(CommitError::DecisionsStale(_)));
     let mut written = rule(Some("tea"), "10");
 
     let before = decided().await;
@@ -127,7 +127,7 @@ async fn a_rule_written_after_a_commit_brings_a_job_that_sees_it() {
     let (decided, _) = shelf.decided("mug", "1").await;
     for check in checks {
         let by_the_old = Decisions { checks: vec![check.clone()], ..decided.clone() };
-        assert!(matches!(shelf.send(by_the_old).await, Err(CommitError::DecisionsStale)), "{check:?}");
+        assert!(matches!(shelf.send(by_the_old).await, Err(CommitError::DecisionsStale(_))), "{check:?}");
     }
     assert!(jobs(&shelf).await.contains(&JobKind::Rules { scope: written.scope.clone() }));
     let (book, _): (RuleBook, _) = store.rule_book(acme, RulesLane::of("job")).await.unwrap();
@@ -156,7 +156,7 @@ async fn a_rule_written_while_the_book_is_read_is_in_it_or_makes_it_stale() {
         let (book, check) = read.unwrap();
         match shelf.send(Decisions { checks: vec![check], ..decided }).await {
             Ok(()) => assert!(book.contains(&written.id), "{call}: a commit by a book that lacks the rule"),
-            Err(CommitError::DecisionsStale) => stale += 1,
+            Err(CommitError::DecisionsStale(_)) => stale += 1,
             Err(other) => panic!("{call}: {other}"),
         }
     }

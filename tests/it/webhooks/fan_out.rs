@@ -1,5 +1,7 @@
 //! Who hears of what.
 
+use std::collections::BTreeSet;
+
 use jiff::SignedDuration;
 use secrecy::ExposeSecret;
 use standardwebhooks::Webhook;
@@ -98,8 +100,31 @@ async fn whoever_meets_a_later_event_settles_those_before_it() {
     scene.receiver.until_taken("all", &["fired", "resolved"]).await;
     scene.until_nothing_is_due().await;
     assert!(
-        !scene.store().fan_out(&claimed.tenant, &claimed.value, &[], clock::now()).await.unwrap(),
+        !scene.store().fan_out(&claimed.tenant, &claimed.value, &[], &BTreeSet::new(), clock::now()).await.unwrap(),
         "whoever had it comes too late"
     );
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn an_alert_notes_endpoints_that_exist_alone() {
+    let scene = Scene::start().await;
+    let rule = scene.rule(Some("tea"), &[(Severity::Warning, "10"), (Severity::Critical, "0")]);
+    scene.store().create_rule(&scene.tenant, &rule, clock::now()).await.unwrap();
+    let worker = scene.worker().await;
+    let kept = scene.endpoint("kept", None).await;
+    scene.stock("tea", 3).await;
+    scene.receiver.until_taken("kept", &["fired"]).await;
+    for name in ["first", "second", "third"] {
+        let passing = scene.endpoint(name, None).await;
+        scene.stock("tea", 0).await;
+        scene.receiver.until_taken(name, &["escalated"]).await;
+        scene.until_nothing_is_due().await;
+        let noted = scene.store().alert(&scene.tenant, &scene.alerts().await[0].id).await.unwrap().unwrap().notified;
+        assert_eq!(noted, BTreeSet::from([kept.id.clone(), passing.id.clone()]), "{name}");
+        scene.store().delete_endpoint(&scene.tenant, &scene.stored(&passing).await).await.unwrap();
+        scene.stock("tea", 3).await;
+        scene.until_stored_as("tea", 3).await;
+    }
     worker.stop().await;
 }

@@ -1,5 +1,7 @@
 //! Deliveries that wait: they cost the looks at what is due nothing, and are made when their time has come.
 
+use std::collections::BTreeSet;
+
 use jiff::SignedDuration;
 use tidemark_domain::EndpointId;
 use tidemark_runtime::clock;
@@ -30,7 +32,7 @@ impl Scene {
         for slot in Slot::all() {
             for due in self.store().due(slot, None, 1000).await.unwrap().entries {
                 if let Some(event) = self.store().claim_event(&due, tomorrow).await.unwrap() {
-                    assert!(self.store().fan_out(&self.tenant, &event.value, &endpoints, now).await.unwrap());
+                    assert!(self.store().fan_out(&self.tenant, &event.value, &endpoints, &BTreeSet::new(), now).await.unwrap());
                 }
             }
         }

@@ -79,6 +79,21 @@ impl QuarantineWrite {
         }
     }
 
+    /// A record that could be read, and whose effects on a tenant's rows DynamoDB does not store in any form.
+    pub fn refused(tenant: TenantId, from: &Provenance) -> Self {
+        let reason = "DynamoDB does not store what this record changes; it is not counted. The worker's log has the cause";
+        Self {
+            whose: Whose::Tenant(tenant),
+            source: from.source.clone(),
+            sequence: format!("{}n", from.sequence),
+            at: from.at,
+            code: STORED_UNREADABLE.to_owned(),
+            reason: reason.to_owned(),
+            old: None,
+            new: None,
+        }
+    }
+
     /// The record without its images, for when it cannot be stored otherwise.
     pub fn without_images(self) -> Self {
         Self { old: None, new: None, ..self }

@@ -12,6 +12,7 @@ use super::attribute::{Item, Malformed, number_value, parsed, text_value};
 use super::key::{self, Key};
 use super::shard::{EPOCH, Fence, GAP, OWNER, POSITION, STATE, ShardItem, ShardState};
 use super::stream::EXACT;
+use crate::advance::{Advance, Verdict};
 use crate::client::Streams;
 use crate::error::Error;
 use crate::id::{ShardId, StreamId};
@@ -34,10 +35,12 @@ pub enum GapReason {
     Aged,
     /// The table has another stream than before: what was changed while it had none is unknown.
     Replaced,
+    /// The target table stores the effects of a record in no form: the record was skipped.
+    Uncommittable,
 }
 
 impl GapReason {
-    const ALL: [Self; 5] = [Self::Trimmed, Self::Lineage, Self::Vanished, Self::Aged, Self::Replaced];
+    const ALL: [Self; 6] = [Self::Trimmed, Self::Lineage, Self::Vanished, Self::Aged, Self::Replaced, Self::Uncommittable];
 
     /// The word that is stored and shown.
     pub fn as_str(self) -> &'static str {
@@ -47,6 +50,7 @@ impl GapReason {
             Self::Vanished => "vanished",
             Self::Aged => "aged",
             Self::Replaced => "replaced",
+            Self::Uncommittable => "uncommittable",
         }
     }
 }
@@ -104,6 +108,23 @@ impl Streams {
     /// been recorded; calling again settles it.
     pub async fn record_gap(&self, held: &HeldShard, reason: GapReason, now: Timestamp) -> Result<HeldShard, Error> {
         self.step_over(held, Position::TrimHorizon, reason, now).await
+    }
+
+    /// Makes a step without the effects of its records, and records them as a gap.
+    ///
+    /// # Errors
+    /// When the transaction fails. It may have been made all the same: a later call finds the position at the step's end.
+    pub async fn skip(&self, advance: &Advance, now: Timestamp) -> Result<Verdict, Error> {
+        let held = advance.held();
+        let reason = GapReason::Uncommittable;
+        let gap = GapItem { shard: held.shard.clone(), position: held.position.clone(), reason, detected_at: now };
+        match self.transact(TransactWriteItem::builder().update(advance.update()).build(), gap, &held.stream).await {
+            Ok(()) => Ok(Verdict::Committed),
+            Err(error) => match refusal(&error) {
+                Some(stored) => Ok(advance.judge(stored)),
+                None => Err(self.failed_transaction(error)),
+            },
+        }
     }
 
     /// Records that the whole rest of a shard is gone: it counts as finished, and its children may start.

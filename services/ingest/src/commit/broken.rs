@@ -5,31 +5,35 @@
 //! tenant's rows refuse is diverted as the batch has it, so that nobody else waits for it. What is diverted, and when the row takes
 //! deltas again, is decided by the row as it stands, each time.
 
-use std::num::NonZeroUsize;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use lru::LruCache;
 use tidemark_domain::TenantId;
 use tidemark_domain::delta::RowKey;
 use tidemark_store::{RowWrite, Writes};
 
+use crate::by_tenant::ByTenant;
+
 /// Most rows remembered; a forgotten one is found out again by a commit that fails. A row's key has 1 KB at most.
-const ROWS_MAX: NonZeroUsize = NonZeroUsize::new(2_000).expect("not zero");
+const ROWS_MAX: usize = 4_000;
+/// Most rows of one tenant among them.
+const ROWS_OF_TENANT_MAX: usize = ROWS_MAX / 8;
+
+type Rows = ByTenant<(RowKey, u16), ()>;
 
 /// The rows that this process has marked broken lately.
 #[derive(Debug)]
-pub(super) struct BrokenRows(Mutex<LruCache<(RowKey, u16), ()>>);
+pub(super) struct BrokenRows(Mutex<Rows>);
 
 impl Default for BrokenRows {
     fn default() -> Self {
-        Self(Mutex::new(LruCache::new(ROWS_MAX)))
+        Self(Mutex::new(ByTenant::new(ROWS_MAX, ROWS_OF_TENANT_MAX)))
     }
 }
 
 impl BrokenRows {
     /// Remembers a row; says whether it was not known.
     pub(super) fn remember(&self, row: &RowWrite) -> bool {
-        self.known().put((row.key.clone(), row.lane), ()).is_none()
+        self.known().put(&row.key.tenant, (row.key.clone(), row.lane), ()).is_none()
     }
 
     /// Which rows of a commit are known, by index.
@@ -38,16 +42,16 @@ impl BrokenRows {
         if known.is_empty() {
             return Vec::new();
         }
-        let is_known = |(_, row): &(usize, &RowWrite)| known.get(&(row.key.clone(), row.lane)).is_some();
+        let is_known = |(_, row): &(usize, &RowWrite)| known.get(&row.key.tenant, &(row.key.clone(), row.lane)).is_some();
         writes.rows.iter().enumerate().filter(is_known).map(|(index, _)| index).collect()
     }
 
     /// Whether any row of a tenant is known.
     pub(super) fn has_any_of(&self, tenant: &TenantId) -> bool {
-        self.known().iter().any(|((key, _), ())| key.tenant == *tenant)
+        self.known().has_any_of(tenant)
     }
 
-    fn known(&self) -> MutexGuard<'_, LruCache<(RowKey, u16), ()>> {
+    fn known(&self) -> MutexGuard<'_, Rows> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

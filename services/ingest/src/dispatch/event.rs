@@ -50,7 +50,7 @@ impl Dispatch {
         let Some(recipients) = plan::recipients(event, &occasion, &endpoints, now) else {
             return self.skip(tenant, event).await;
         };
-        if self.store.fan_out(tenant, event, &recipients, now).await? {
+        if self.store.fan_out(tenant, event, &recipients, &occasion.heard_by(&endpoints), now).await? {
             self.instruments.event(EventFate::FannedOut);
             recipients.iter().for_each(|endpoint| self.wake.slot(Slot::of_endpoint(endpoint)));
         }

@@ -3,14 +3,14 @@
 use jiff::Timestamp;
 use tidemark_domain::Running;
 use tidemark_runtime::telemetry::trace;
-use tidemark_store::{EventWrite, Provenance, RulesLane, Slot, Writes};
-use tidemark_streams::{Advance, Position, Record, Verdict};
+use tidemark_store::{EventWrite, Provenance, Refused, RulesLane, Slot, Writes};
+use tidemark_streams::{Advance, GapReason, Position, Record, Verdict};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
-use super::{Ended, Halt, IDLE_ADVANCE, IDLE_RECORDS_MAX, Next, ShardTask, Shared};
+use super::{Ended, Halt, IDLE_ADVANCE, IDLE_RECORDS_MAX, Next, Resort, ShardTask, Shared};
 use crate::commit::{self, Backoff, FullRows, Outcome, Step};
 use crate::effect::Effects;
 use crate::fold::Fold;
@@ -86,12 +86,17 @@ impl ShardTask {
         );
         let (stream, traceparent) = (self.arn.as_str(), trace::traceparent_of(&committing));
         let writing = Writing { stream, now, alert_max_age: self.shared.alert_max_age, traceparent: traceparent.as_deref() };
-        let writes = if self.is_diverting { fold.diverted(lane, &writing) } else { fold.writes(lane, &writing) };
+        let from = self.provenance(last, now);
+        let writes = match self.resort {
+            Resort::Whole => fold.writes(lane, &writing),
+            Resort::Diverted => fold.diverted(lane, &writing),
+            Resort::SetAside => Ok(fold.set_aside(&from)),
+            Resort::Skipped => return self.skip(&self.held.advance(&to, running.version), &fold, pending).await,
+        };
         let writes = writes.inspect_err(|_| failed(&committing))?;
         let remembered = self.shared.values.remember(&running, writes.rows.iter().map(|row| &row.key)).await;
         remembered.inspect_err(|_| failed(&committing))?;
         let advance = self.held.advance(&to, running.version);
-        let from = self.provenance(last, now);
         let full = if fold.records() > 1 { FullRows::Split } else { FullRows::Divert };
         let (rows, started, announced) = (writes.rows.len(), Instant::now(), Announced::of(&writes));
         committing.record("tidemark.rows", rows);
@@ -150,17 +155,22 @@ impl ShardTask {
     ) -> Result<Next, commit::Error> {
         let verdict = match outcome {
             Outcome::Decided(verdict) => verdict,
-            Outcome::DecisionsStale => {
+            Outcome::DecisionsStale(tenants) => {
                 self.shared.instruments.abandoned("decisions_stale");
-                self.shared.stock.forget(fold.stock()).await;
+                self.shared.stock.were_stale(&tenants).await;
                 self.stale_backoff.wait().await;
                 return Ok(Next::Again);
             }
-            Outcome::TooLarge | Outcome::Invalid if self.is_diverting => return Err(commit::Error::Uncommittable),
-            Outcome::TooLarge | Outcome::Invalid => {
-                // One record that does not go in any other way goes without its effects.
-                self.is_diverting = fold.records() <= 1;
-                self.records_max = (fold.records() / 2).max(1);
+            Outcome::Invalid(Refused::Levels(levels)) => {
+                self.shared.stock.were_refused(&levels);
+                return Ok(Next::Again);
+            }
+            Outcome::Invalid(Refused::Others) => {
+                self.leave_out(fold, false);
+                return Ok(Next::Again);
+            }
+            Outcome::TooLarge | Outcome::Invalid(Refused::Unnamed) => {
+                self.leave_out(fold, true);
                 return Ok(Next::Again);
             }
         };
@@ -170,7 +180,7 @@ impl ShardTask {
                 self.advanced_at = Instant::now();
                 // Step by step: the records that follow may be like those that did not fit.
                 self.records_max = self.records_max.saturating_mul(2);
-                self.is_diverting = false;
+                self.resort = Resort::Whole;
                 self.stale_backoff = Backoff::default();
                 self.included(fold.records().checked_sub(1).and_then(|last| pending.records().get(last)));
                 pending.committed(fold.records());
@@ -198,6 +208,35 @@ impl ShardTask {
                 Ok(Next::Halt(Halt::Reread))
             }
         }
+    }
+
+    /// Has the next batch be less than one that DynamoDB does not take: fewer records, in the end one without its effects; without its
+    /// levels, too, if they may be what is refused.
+    fn leave_out(&mut self, fold: &Fold, may_be_levels: bool) {
+        self.records_max = (fold.records() / 2).max(1);
+        if fold.records() > 1 {
+            return;
+        }
+        let may_be_levels = may_be_levels && fold.stock().keys().next().is_some();
+        self.resort = match self.resort {
+            // It was not the rows, or not they alone.
+            Resort::Diverted if may_be_levels => {
+                self.shared.stock.were_refused(fold.stock().keys());
+                Resort::Whole
+            }
+            resort => resort.next(),
+        };
+    }
+
+    /// Passes over a record whose effects DynamoDB takes in no form, not even its name in quarantine: history is lost, as a gap says.
+    async fn skip(&mut self, advance: &Advance, fold: &Fold, pending: &mut Pending) -> Result<Next, commit::Error> {
+        let verdict = self.shared.streams.skip(advance, tidemark_runtime::clock::now()).await?;
+        if verdict == Verdict::Committed {
+            let (shard, position) = (&self.held.shard, advance.to());
+            tracing::error!(%shard, %position, "a record can neither be counted nor set aside: it is skipped, and a gap is recorded");
+            self.shared.instruments.gap(self.source.as_str(), GapReason::Uncommittable);
+        }
+        self.after(Outcome::Decided(verdict), advance, fold, pending).await
     }
 
     /// Loads definitions at least as new as these.

@@ -7,13 +7,13 @@ use tidemark_domain::LevelKey;
 use tidemark_domain::alert::Facts;
 use tidemark_store::{Error, LevelRow, RulesLane, Store, Tenant};
 
-use super::{Row, Rules, Stock, Writing};
+use super::{Guard, Row, Rules, Stock, Writing};
 
 impl Rules {
     /// A tenant's rules as they are, and the check of a lane that they still are.
     pub(crate) async fn read(store: &Store, tenant: &Tenant, lane: RulesLane) -> Result<Arc<Self>, Error> {
         let (book, check) = store.rule_book(tenant, lane).await?;
-        Ok(Arc::new(Self { book: Arc::new(book), check }))
+        Ok(Arc::new(Self { book: Arc::new(book), guard: Guard::Check(check) }))
     }
 }
 

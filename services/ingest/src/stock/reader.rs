@@ -9,20 +9,23 @@ use std::sync::Arc;
 use tidemark_domain::{LevelKey, TenantId};
 use tidemark_store::{Error, LevelRow, RulesLane, Store, Tenant};
 use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::books::Books;
-use super::{Row, Rules, Stock, Undecidable};
+use super::refused::Refused;
+use super::{Guard, Row, Rules, Stock, Undecidable};
 
 /// Reads for all shards of a worker.
 #[derive(Debug)]
 pub struct StockReader {
     store: Store,
     books: Mutex<Books>,
+    refused: Refused,
 }
 
 impl StockReader {
     pub fn new(store: Store) -> Self {
-        Self { store, books: Mutex::default() }
+        Self { store, books: Mutex::default(), refused: Refused::default() }
     }
 
     /// Reads these levels, and the rules of their tenants as a shard's commits check them: in its lane.
@@ -31,6 +34,8 @@ impl StockReader {
     /// When they cannot be read just now.
     pub async fn read(&self, levels: &BTreeSet<LevelKey>, lane: RulesLane) -> Result<Stock, Error> {
         let (mut rules, mut without_rules) = (HashMap::new(), HashMap::new());
+        let mut undecidable = self.refused.among(levels, Instant::now());
+        let levels: BTreeSet<&LevelKey> = levels.iter().filter(|key| !undecidable.contains_key(key)).collect();
         for tenant in levels.iter().map(|key| &key.tenant).collect::<BTreeSet<_>>() {
             match self.rules(tenant, lane).await {
                 Ok(read) => rules.extend([(tenant.clone(), read)]),
@@ -38,9 +43,9 @@ impl StockReader {
                 Err(error) => return Err(error),
             }
         }
-        let keys: Vec<LevelKey> = levels.iter().cloned().collect();
+        let keys: Vec<LevelKey> = levels.into_iter().cloned().collect();
         let mut seen = self.store.level_rows_apart(&keys).await?;
-        let (mut rows, mut undecidable) = (BTreeMap::new(), BTreeMap::new());
+        let mut rows = BTreeMap::new();
         for key in keys {
             let row = seen.remove(&key).transpose();
             match decidable(without_rules.get(&key.tenant), row)? {
@@ -51,24 +56,31 @@ impl StockReader {
         Ok(Stock { rows, rules, unread: BTreeSet::new(), undecidable: Undecidable(undecidable) })
     }
 
-    /// Forgets the rules that these levels were decided by: they may be others by now.
-    pub async fn forget(&self, stock: &Stock) {
-        let mut books = self.books.lock().await;
-        for tenant in stock.rules.keys() {
-            books.forget(tenant);
+    /// Levels or rules of these tenants were not what a batch was decided by.
+    pub async fn were_stale(&self, tenants: &BTreeSet<TenantId>) {
+        let (mut books, now) = (self.books.lock().await, Instant::now());
+        for tenant in tenants {
+            books.was_stale(tenant, now);
         }
     }
 
+    /// DynamoDB refuses to store these levels, or their alerts, as they were decided. For a while they are undecidable.
+    pub(crate) fn were_refused<'a>(&self, levels: impl IntoIterator<Item = &'a LevelKey>) {
+        self.refused.remember(levels, Instant::now());
+    }
+
     async fn rules(&self, tenant: &TenantId, lane: RulesLane) -> Result<Rules, Error> {
-        let mut checks = match self.books.lock().await.get(tenant, lane) {
+        let mut checks = match self.books.lock().await.get(tenant, lane, Instant::now()) {
             Ok(rules) => return Ok(rules),
             Err(checks) => checks,
         };
         let (book, check) = self.store.rule_book(&Tenant::of_image(tenant.clone()), lane).await?;
-        let rules = Rules { book: Arc::new(book), check };
-        checks.insert(lane, rules.check.clone());
-        self.books.lock().await.put(tenant, &rules.book, checks);
-        Ok(rules)
+        let book = Arc::new(book);
+        checks.insert(lane, check.clone());
+        let mut books = self.books.lock().await;
+        books.put(tenant, &book, checks);
+        let is_restless = books.is_restless(tenant, Instant::now());
+        Ok(Rules { book, guard: if is_restless { Guard::JudgedAgain } else { Guard::Check(check) } })
     }
 }
 

@@ -19,6 +19,14 @@ pub(super) enum Occasion {
     Endpoint(EndpointId),
 }
 
+impl Occasion {
+    /// Those of a tenant's endpoints that an earlier event of the alert was fanned out to.
+    pub(super) fn heard_by(&self, endpoints: &[Endpoint]) -> BTreeSet<EndpointId> {
+        let Self::Alert { notified, .. } = self else { return BTreeSet::new() };
+        endpoints.iter().map(|endpoint| &endpoint.id).filter(|id| notified.contains(id)).cloned().collect()
+    }
+}
+
 /// Who gets an event, of all the tenant's endpoints; `None`: it is not to be fanned out at all.
 ///
 /// - The end of an episode goes to all who heard of it, muted or not, whatever they subscribed to; and to those who want to hear of
