@@ -70,15 +70,23 @@ impl Store {
         if stored.instant(KEY_EXPIRES_AT)?.is_some_and(|expires_at| expires_at <= now) {
             return Err(AuthenticationError::Expired);
         }
-        let holder = match stored.optional_text(TENANT)? {
-            None => Holder::Operator,
-            Some(tenant) => {
-                let tenant = TenantId::new(&tenant).map_err(|error| stored.corrupt(TENANT, &error.to_string()))?;
-                Holder::Tenant(Tenant::of_credential(tenant))
-            }
-        };
-        let scopes = scope::read(&stored.text(SCOPES)?);
-        Ok(Credential { key_id: id.to_owned(), holder, scopes })
+        let scopes = stored.text(SCOPES)?;
+        let holder = holder(&stored, &scopes)?;
+        Ok(Credential { key_id: id.to_owned(), holder, scopes: scope::read(&scopes) })
+    }
+}
+
+/// Whose key an item is. One without a tenant is an operator's only if its scopes are `operator` and nothing else, which is what every
+/// operator's key has been stored with; a tenant's key has never had that scope. So the key of a tenant whose attribute `tenant` was lost
+/// (an edit by hand, a bad restore) is corrupt and lets nobody in, instead of being an operator's.
+fn holder(stored: &Stored<'_>, scopes: &str) -> Result<Holder, Error> {
+    match stored.optional_text(TENANT)? {
+        Some(tenant) => {
+            let tenant = TenantId::new(&tenant).map_err(|error| stored.corrupt(TENANT, &error.to_string()))?;
+            Ok(Holder::Tenant(Tenant::of_credential(tenant)))
+        }
+        None if scopes == Scope::Operator.to_string() => Ok(Holder::Operator),
+        None => Err(stored.corrupt(TENANT, "is missing, and the key has not the scope `operator` alone")),
     }
 }
 

@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
-use tidemark_store::{AuthenticationError, Holder, IssuedKey, KEYS_MAX, KeyError, NewKey, Scope};
+use serde_json::json;
+use tidemark_store::{AuthenticationError, Error, Holder, IssuedKey, KEYS_MAX, KeyError, NewKey, Scope};
+use tidemark_tests::deployment::{item_of, tables};
 
 use super::{Shelf, at, tenant};
 
@@ -76,4 +78,26 @@ async fn a_key_is_good_until_it_is_deleted_by_its_own_holder() {
     assert!(matches!(store.authenticate(key, at(0)).await, Err(AuthenticationError::Unknown)));
     assert!(!store.delete_key(&acme, &issued.id).await.unwrap());
     assert_eq!(store.keys(&acme, at(0)).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_key_whose_tenant_was_lost_is_corrupt_and_not_an_operators() {
+    let shelf = Shelf::new().await;
+    let issue = async |holder: Holder, scopes: BTreeSet<Scope>| {
+        let new = NewKey { holder, scopes, name: None, expires_at: None };
+        shelf.store.create_key(&new, at(0)).await.unwrap()
+    };
+    let both = Scope::of_tenants().into_iter().chain([Scope::Operator]).collect();
+    for scopes in [Scope::of_tenants(), both, BTreeSet::new()] {
+        let issued = issue(holder("acme"), scopes.clone()).await;
+        shelf.store.authenticate(issued.key.expose_secret(), at(0)).await.expect("a tenant's key");
+        let key = item_of(&json!({ "pk": { "S": format!("KEY#{}", issued.id) }, "sk": { "S": "KEY" } }));
+        let update = shelf.world.dynamodb().update_item().table_name(tables().data).set_key(Some(key));
+        update.update_expression("REMOVE tenant").condition_expression("attribute_exists(tenant)").send().await.unwrap();
+        let found = shelf.store.authenticate(issued.key.expose_secret(), at(0)).await;
+        assert!(matches!(found, Err(AuthenticationError::Store(Error::Corrupt { .. }))), "{scopes:?}: {found:?}");
+    }
+    let operator = issue(Holder::Operator, [Scope::Operator].into()).await;
+    let found = shelf.store.authenticate(operator.key.expose_secret(), at(0)).await.expect("an operator's key");
+    assert_eq!(found.holder, Holder::Operator);
 }
