@@ -31,7 +31,7 @@ fn of_csv(header: &csv::StringRecord, record: &csv::StringRecord, measures: &[&s
     let group = |text: &str| match text.strip_prefix('\\') {
         Some("N") => Value::Null,
         Some(rest) => json!(rest),
-        None => json!(text),
+        None => json!(text.strip_prefix('\'').unwrap_or(text)),
     };
     let values: Value = measures.iter().map(|name| ((*name).to_owned(), optional(fields[name]))).collect();
     let mut line = json!({

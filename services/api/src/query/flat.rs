@@ -43,8 +43,13 @@ pub(crate) fn ndjson(answer: &Answer) -> Vec<u8> {
     lines
 }
 
+/// What a group begins with that a spreadsheet would read as a formula (OWASP, "CSV Injection"), and the mark that prevents it. A group
+/// that begins with the mark itself has another, so that removing one `'` from a group that begins with it restores every group.
+const MARKED: [char; 8] = ['=', '+', '-', '@', '\t', '\r', '\n', '\''];
+
 /// The answer as RFC 4180 CSV with a header. The null group is `\N`, and a group that begins with `\` has another in front of it;
-/// the remainder has empty groups and `true` under `other`; a null value is empty.
+/// the remainder has empty groups and `true` under `other`; a null value is empty. A group that a spreadsheet would execute has a `'`
+/// in front of it: groups are texts that a tenant's customers may have chosen. Values are numbers, so `-3` stays as it is.
 pub(crate) fn csv(answer: &Answer, ask: &Ask, by_currency: bool) -> Vec<u8> {
     let mut writer = csv::Writer::from_writer(Vec::new());
     let mut write =
@@ -77,6 +82,26 @@ fn field(group: &Group) -> String {
     match group {
         Group::Null => "\\N".to_owned(),
         Group::Text(text) if text.starts_with('\\') => format!("\\{text}"),
+        Group::Text(text) if text.starts_with(MARKED) => format!("'{text}"),
         Group::Text(text) => text.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_group_that_a_spreadsheet_would_execute_is_marked_and_every_group_can_be_restored() {
+        let marked = ["=HYPERLINK(\"http://x\")", "+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1", "\n=1", "'", "'=1"];
+        let others = ["tea", "a=b", "", "\\N", "\\'", "1"];
+        for text in marked.into_iter().chain(others) {
+            let written = field(&Group::Text(text.to_owned()));
+            let begins_a_formula = |text: &str| text.starts_with(['=', '+', '-', '@', '\t', '\r', '\n']);
+            assert!(!begins_a_formula(&written), "{written:?}");
+            let read = written.strip_prefix(['\'', '\\']).unwrap_or(&written);
+            assert_eq!(read, text);
+        }
+        assert_eq!(field(&Group::Null), "\\N");
     }
 }

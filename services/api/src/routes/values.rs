@@ -37,6 +37,9 @@ struct Question<'a> {
 /// Totals, series, breakdowns, top-N and comparisons of one metric.
 ///
 /// Every value is a decimal number as text. A range is half-open, and its ends lie on quarters of an hour.
+///
+/// In CSV the null group is `\N`, and a group that begins with `\` has another `\` in front. A group that begins with `=`, `+`, `-`, `@`,
+/// tab, CR, LF or `'` has a `'` in front, so that no spreadsheet takes it for a formula.
 #[utoipa::path(
     get, path = "/v1/metrics/{metric}/values", operation_id = "get_metric_values", tag = "metrics",
     params(
