@@ -14,7 +14,7 @@ cd "$here/../.."
 examples="${FUZZ_EXAMPLES:-25}"
 # The same seed makes up the same requests, but for ids.
 seed="${FUZZ_SEED:-$RANDOM}"
-# Below the 100 a second that a key has: 429s are no news.
+# Below the 100 writes a second that a tenant has in `tidemark dev`: 429s are no news.
 rate=90/s
 checks=not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,response_headers_conformance
 

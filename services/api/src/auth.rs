@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::marker::PhantomData;
 
 use axum::extract::FromRequestParts;
-use axum::http::{HeaderMap, header, request::Parts};
+use axum::http::{HeaderMap, Method, header, request::Parts};
 use jiff::Timestamp;
 use tidemark_domain::TenantId;
 use tidemark_store::{AuthenticationError, Credential, Holder, Scope, Tenant};
@@ -18,7 +18,7 @@ use tidemark_store::{AuthenticationError, Credential, Holder, Scope, Tenant};
 use oidc::{TokenError, Tokens};
 
 use crate::instruments;
-use crate::limits::Admission;
+use crate::limits::{Admission, Asked, Effect};
 use crate::problem::{ApiError, Unavailable};
 use crate::state::ApiState;
 
@@ -57,6 +57,12 @@ impl<S: scope::Required> Caller<S> {
         }
         Ok(Self { tenant, key_id: credential.key_id, scopes: credential.scopes, scope: PhantomData })
     }
+
+    /// What the request will do. One that lacks the scope will be refused and changes nothing: a key that may only read cannot use up
+    /// its tenant's writes.
+    fn effect(method: &Method, credential: &Credential) -> Effect {
+        if credential.scopes.contains(&S::SCOPE) { S::effect_of(method) } else { Effect::Read }
+    }
 }
 
 impl Operator {
@@ -81,7 +87,7 @@ impl<S: scope::Required> FromRequestParts<ApiState> for Caller<S> {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
-        admitted(parts, state).await.and_then(Self::of).inspect_err(count)
+        admitted(parts, state, Self::effect).await.and_then(Self::of).inspect_err(count)
     }
 }
 
@@ -89,12 +95,17 @@ impl FromRequestParts<ApiState> for Operator {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, state: &ApiState) -> Result<Self, ApiError> {
-        admitted(parts, state).await.and_then(Self::of).inspect_err(count)
+        // Operators' writes are not limited.
+        admitted(parts, state, |_, _| Effect::Read).await.and_then(Self::of).inspect_err(count)
     }
 }
 
 /// The request's credential, within the limits of its key and tenant.
-async fn admitted(parts: &Parts, state: &ApiState) -> Result<Credential, ApiError> {
+async fn admitted(
+    parts: &Parts,
+    state: &ApiState,
+    effect: impl FnOnce(&Method, &Credential) -> Effect,
+) -> Result<Credential, ApiError> {
     let presented = bearer(&parts.headers)?;
     let credential = match &state.tokens {
         Some(tokens) if !presented.starts_with(KEY_PREFIX) => verify(state, tokens, presented, state.now()).await?,
@@ -105,7 +116,8 @@ async fn admitted(parts: &Parts, state: &ApiState) -> Result<Credential, ApiErro
         Holder::Operator => None,
     };
     let admission = parts.extensions.get::<Admission>().cloned().unwrap_or_default();
-    state.limits.admit(&admission, &credential.key_id, whose)?;
+    let effect = effect(&parts.method, &credential);
+    state.limits.admit(&admission, Asked { key: &credential.key_id, whose, effect })?;
     Ok(credential)
 }
 
@@ -173,7 +185,7 @@ fn count(error: &ApiError) {
 mod tests {
     use axum::http::HeaderValue;
 
-    use super::scope::MetricsRead;
+    use super::scope::{MetricsRead, RulesWrite};
     use super::*;
 
     fn credential(holder: Holder, scope: Scope) -> Credential {
@@ -188,6 +200,14 @@ mod tests {
         assert_eq!(caller(acme(), Scope::MetricsRead).ok().as_deref(), Some("acme"));
         assert!(matches!(caller(acme(), Scope::AlertsRead), Err(ApiError::MissingScope(Scope::MetricsRead))));
         assert!(matches!(caller(Holder::Operator, Scope::Operator), Err(ApiError::NoTenant)));
+    }
+
+    #[test]
+    fn a_request_without_the_scope_takes_nothing_of_its_tenants_writes() {
+        let acme = || Holder::Tenant(Tenant::named_by_operator(TenantId::new("acme").expect("an id")));
+        let effect = |scope| Caller::<RulesWrite>::effect(&Method::PATCH, &credential(acme(), scope));
+        assert_eq!(effect(Scope::RulesWrite), Effect::Write);
+        assert_eq!(effect(Scope::AlertsRead), Effect::Read);
     }
 
     #[test]

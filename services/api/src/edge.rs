@@ -23,7 +23,7 @@ pub const DRAIN_DELAY: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EdgeSettings {
     pub cors_origins: Origins,
-    /// What one key may ask.
+    /// What one key may ask. What a tenant may ask, and how often it may write, follow from it.
     pub key_rate: Rate,
     /// How long an answer is shared; zero: only while it is being computed.
     pub shared_for: Duration,

@@ -13,8 +13,12 @@ pub(crate) enum Limit {
     Key,
     /// All keys of its tenant together do.
     Tenant,
+    /// All keys of its tenant together write too often.
+    Write,
     /// Too many requests of its tenant are under way.
     AtOnce,
+    /// Too many tests of webhook endpoints are under way, of its tenant or of all.
+    TestsAtOnce,
     /// Too many keys that nobody knows are tried.
     Stranger,
 }
@@ -50,6 +54,8 @@ impl Limit {
         match self {
             Self::Key => "key",
             Self::Tenant => "tenant",
+            Self::Write => "write",
+            Self::TestsAtOnce => "tests_at_once",
             Self::AtOnce => "at_once",
             Self::Stranger => "stranger",
         }

@@ -1,12 +1,15 @@
 //! Who may ask how often, and how much at once: per key, per tenant, and for those whose key is not known yet. All in this process.
 //!
-//! Written here rather than with `governor`: its keyed limiters grow with whoever comes, and what the headers must say of two limits
-//! that a request passes together or not at all is not theirs to tell. A bucket is one instant, and the rest is two LRU maps.
+//! Requests that write have a further, smaller bucket per tenant. A changed rule costs 24 write units, and every shard decides its
+//! current batch again by the tenant's new rules, with the other tenants' records in it: the rate of reads is too high for that.
+//!
+//! Written here rather than with `governor`: its keyed limiters grow with whoever comes, and what the headers must say of limits
+//! that a request passes together or not at all is not theirs to tell. A bucket is one instant, and the rest is three LRU maps.
 
 mod bucket;
+mod places;
 mod strangers;
 
-use std::collections::HashMap;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -22,15 +25,24 @@ use crate::router::REQUESTS_AT_ONCE_MAX;
 
 pub use bucket::Rate;
 pub(crate) use bucket::seconds;
-use bucket::{Bucket, Passed};
+use bucket::{Bucket, Part, Passed};
+pub(crate) use places::Place;
+use places::Places;
 pub(crate) use strangers::Strangers;
 
 /// What a key may ask: 100 requests a second, 200 in a burst. API.md §1.
 pub(crate) const KEY_RATE: Rate = Rate { per_second: 100, burst: 200 };
 /// How many times what one key may ask all keys of a tenant may ask together.
 pub(crate) const TENANT_MULTIPLE: u32 = 4;
+/// The writes of all keys of a tenant, as a part of what one key may ask: with [`KEY_RATE`] 10 a second, 100 in a burst.
+const WRITE_PART: Part = Part { per_second: 10, burst: 2 };
 /// Most requests of one tenant that are answered at once: a quarter of all places, so that nobody can take the others'.
 pub(crate) const TENANT_AT_ONCE_MAX: usize = REQUESTS_AT_ONCE_MAX / 4;
+/// Most tests of webhook endpoints that one tenant may have under way. A test holds one of the places for requests until its receiver
+/// has answered or the request's time is over.
+const TENANT_TESTS_MAX: usize = 4;
+/// Most tests of all tenants together: a sixteenth of all places.
+const TESTS_MAX: usize = REQUESTS_AT_ONCE_MAX / 16;
 /// Most keys, and most tenants, whose buckets are remembered. One that is forgotten begins full, so whoever wants that to happen needs
 /// more good keys than this.
 const REMEMBERED_MAX: NonZeroUsize = NonZeroUsize::new(10_000).expect("not zero");
@@ -45,8 +57,11 @@ pub(crate) const STANDING: HeaderName = HeaderName::from_static("ratelimit");
 pub(crate) struct Limits {
     key: Rate,
     tenant: Rate,
+    write: Rate,
     buckets: Mutex<Buckets>,
-    under_way: Mutex<HashMap<Whose, usize>>,
+    /// The layer in `router.rs` limits those of all tenants together.
+    requests: Arc<Places>,
+    tests: Arc<Places>,
     pub strangers: Strangers,
 }
 
@@ -58,6 +73,25 @@ struct Buckets {
     /// With their tenants: subjects of tokens are names of an issuer's making, and two tenants' may be the same.
     keys: LruCache<(Whose, String), Bucket>,
     tenants: LruCache<Whose, Bucket>,
+    writes: LruCache<TenantId, Bucket>,
+}
+
+/// A request whose key is known to be good.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Asked<'a> {
+    /// The key's id.
+    pub key: &'a str,
+    /// `None`: the operators.
+    pub whose: Option<&'a TenantId>,
+    pub effect: Effect,
+}
+
+/// Whether a request counts as a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Effect {
+    Read,
+    /// It changes what is stored for its tenant. Operators' writes are not limited.
+    Write,
 }
 
 /// What a request was found to be allowed; in its extensions, and filled in once its key is known. It holds the request's place
@@ -68,37 +102,37 @@ pub(crate) struct Admission {
     place: Arc<OnceLock<Place>>,
 }
 
-/// How a key and its tenant stand with their limits, in the order of [`Admission::write`].
-#[derive(Debug, Clone, Copy)]
-struct Standing {
-    limits: [(Limit, Rate, Passed); 2],
-}
-
-/// One of the places of a tenant.
+/// How a key and its tenant stand with the limits that the request counts for, in the order of [`Admission::write`].
 #[derive(Debug)]
-struct Place {
-    limits: Arc<Limits>,
-    whose: Whose,
+struct Standing {
+    limits: Vec<(Limit, Rate, Passed)>,
 }
 
 impl Limits {
-    /// With a rate for each key; a tenant's is a multiple of it.
+    /// With a rate for each key; a tenant's is a multiple of it, and that of its writes a part.
     pub(crate) fn new(key: Rate) -> Self {
         Self {
             key,
             tenant: key.times(TENANT_MULTIPLE),
-            buckets: Mutex::new(Buckets { keys: LruCache::new(REMEMBERED_MAX), tenants: LruCache::new(REMEMBERED_MAX) }),
-            under_way: Mutex::default(),
+            write: key.divided(WRITE_PART),
+            buckets: Mutex::new(Buckets {
+                keys: LruCache::new(REMEMBERED_MAX),
+                tenants: LruCache::new(REMEMBERED_MAX),
+                writes: LruCache::new(REMEMBERED_MAX),
+            }),
+            requests: Places::new(TENANT_AT_ONCE_MAX, usize::MAX),
+            tests: Places::new(TENANT_TESTS_MAX, TESTS_MAX),
             strangers: Strangers::default(),
         }
     }
 
-    /// Lets a request in, whose key is known to be good, and notes what it is to be told.
+    /// Admits a request whose key is known to be good, and notes how its limits stand. A request that one limit refuses takes no token
+    /// of any.
     ///
     /// # Errors
     /// `rate_limited`, `too_many_at_once`.
-    pub(crate) fn admit(self: &Arc<Self>, admission: &Admission, key: &str, whose: Option<&TenantId>) -> Result<(), ApiError> {
-        let standing = self.count(key, whose, Instant::now());
+    pub(crate) fn admit(&self, admission: &Admission, asked: Asked<'_>) -> Result<(), ApiError> {
+        let standing = self.count(asked, Instant::now());
         let refusals = standing.limits.iter().filter_map(|(limit, _, passed)| Some((passed.wait?, *limit)));
         let refusal = refusals.max_by_key(|(wait, _)| *wait);
         // A request has one key, and is let in once.
@@ -107,7 +141,7 @@ impl Limits {
             instruments::limited(limit);
             return Err(ApiError::RateLimited(wait));
         }
-        let Some(place) = self.take_place(whose.cloned()) else {
+        let Some(place) = self.requests.take(asked.whose.cloned()) else {
             instruments::limited(Limit::AtOnce);
             return Err(ApiError::TooManyAtOnce(AT_ONCE_PAUSE));
         };
@@ -115,36 +149,31 @@ impl Limits {
         Ok(())
     }
 
-    fn count(&self, key: &str, whose: Option<&TenantId>, now: Instant) -> Standing {
+    /// A place for a test of a webhook endpoint, to be held until the receiver has answered.
+    ///
+    /// # Errors
+    /// `too_many_at_once`.
+    pub(crate) fn admit_test(&self, tenant: &TenantId) -> Result<Place, ApiError> {
+        self.tests.take(Some(tenant.clone())).ok_or_else(|| {
+            instruments::limited(Limit::TestsAtOnce);
+            ApiError::TooManyTests { tenant_max: TENANT_TESTS_MAX, wait: AT_ONCE_PAUSE }
+        })
+    }
+
+    fn count(&self, asked: Asked<'_>, now: Instant) -> Standing {
+        let Asked { key, whose, effect } = asked;
         let mut buckets = locked(&self.buckets);
-        let Buckets { keys, tenants } = &mut *buckets;
+        let Buckets { keys, tenants, writes } = &mut *buckets;
         let of_key = keys.get_or_insert_mut((whose.cloned(), key.to_owned()), Bucket::default);
         let of_tenant = tenants.get_or_insert_mut(whose.cloned(), Bucket::default);
-        let passed = Bucket::take_together([(of_key, self.key), (of_tenant, self.tenant)], now);
-        Standing { limits: [(Limit::Key, self.key, passed[0]), (Limit::Tenant, self.tenant, passed[1])] }
-    }
-
-    fn take_place(self: &Arc<Self>, whose: Whose) -> Option<Place> {
-        let mut under_way = locked(&self.under_way);
-        let taken = under_way.entry(whose.clone()).or_default();
-        if *taken >= TENANT_AT_ONCE_MAX {
-            return None;
+        let mut named = vec![(Limit::Key, self.key), (Limit::Tenant, self.tenant)];
+        let mut shares = vec![(of_key, self.key), (of_tenant, self.tenant)];
+        if let (Effect::Write, Some(tenant)) = (effect, whose) {
+            named.push((Limit::Write, self.write));
+            shares.push((writes.get_or_insert_mut(tenant.clone(), Bucket::default), self.write));
         }
-        *taken += 1;
-        Some(Place { limits: Arc::clone(self), whose })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut under_way = locked(&self.limits.under_way);
-        if let Some(taken) = under_way.get_mut(&self.whose) {
-            *taken -= 1;
-            // So the map is never larger than the number of requests under way.
-            if *taken == 0 {
-                under_way.remove(&self.whose);
-            }
-        }
+        let passed = Bucket::take_together(&mut shares, now);
+        Standing { limits: named.into_iter().zip(passed).map(|((limit, rate), passed)| (limit, rate, passed)).collect() }
     }
 }
 

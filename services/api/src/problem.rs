@@ -71,11 +71,14 @@ pub(crate) enum ApiError {
     #[error("this Idempotency-Key was used for another request; use a new one for this")]
     IdempotencyMismatch,
     /// For so long.
-    #[error("more requests than the limits allow; see RateLimit, and wait as Retry-After says")]
+    #[error("more requests, or more writes, than the limits allow; see RateLimit, and wait as Retry-After says")]
     RateLimited(Duration),
     /// For so long, or until one of them is answered.
     #[error("too many requests of this tenant are being answered; wait for some of them")]
     TooManyAtOnce(Duration),
+    /// For `wait`, or until one of them has ended.
+    #[error("too many webhook tests are under way, of this tenant ({tenant_max} at most) or of all; wait for one to end")]
+    TooManyTests { tenant_max: usize, wait: Duration },
     #[error("{0}")]
     Unavailable(Unavailable),
     /// What several requests are told together. It is in the log already.
@@ -229,7 +232,7 @@ impl ApiError {
             Self::Quota { .. } => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "quota_exceeded", detail),
             Self::IdempotencyMismatch => Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "idempotency_mismatch", detail),
             Self::RateLimited(wait) => Problem::limited("rate_limited", detail, wait),
-            Self::TooManyAtOnce(wait) => Problem::limited("too_many_at_once", detail, wait),
+            Self::TooManyAtOnce(wait) | Self::TooManyTests { wait, .. } => Problem::limited("too_many_at_once", detail, wait),
             Self::Told(problem) => *problem,
             Self::Unavailable(why) => Problem::new(StatusCode::SERVICE_UNAVAILABLE, why.code(), detail),
             Self::Internal(source) => {

@@ -12,6 +12,13 @@ pub struct Rate {
     pub burst: u32,
 }
 
+/// A part of a rate: each number is divided by one of these. Neither is zero.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Part {
+    pub per_second: u32,
+    pub burst: u32,
+}
+
 /// The bucket of one key, tenant, or crowd. A new one is full.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Bucket {
@@ -34,6 +41,11 @@ impl Rate {
         Self { per_second: self.per_second.saturating_mul(factor), burst: self.burst.saturating_mul(factor) }
     }
 
+    /// A part of this rate; at least one a second, and one in a burst.
+    pub(super) fn divided(self, part: Part) -> Self {
+        Self { per_second: (self.per_second / part.per_second).max(1), burst: (self.burst / part.burst).max(1) }
+    }
+
     /// How long an empty bucket takes to be full, rounded up.
     pub(super) fn window_seconds(self) -> u32 {
         self.burst.div_ceil(self.per_second.max(1))
@@ -49,22 +61,35 @@ impl Rate {
 }
 
 impl Bucket {
-    /// Takes one token from each, if each has one; else from none.
-    pub(super) fn take_together<const N: usize>(mut buckets: [(&mut Self, Rate); N], now: Instant) -> [Passed; N] {
-        let may_pass = buckets.iter().all(|(bucket, rate)| bucket.wait(*rate, now).is_none());
-        std::array::from_fn(|index| {
-            let (bucket, rate) = &mut buckets[index];
-            let wait = bucket.wait(*rate, now);
+    /// Takes one token from each, if each has one; else from none. How each stands then, in their order.
+    pub(super) fn take_together(buckets: &mut [(&mut Self, Rate)], now: Instant) -> Vec<Passed> {
+        let waits: Vec<_> = buckets.iter().map(|(bucket, rate)| bucket.wait(*rate, now)).collect();
+        let may_pass = waits.iter().all(Option::is_none);
+        let stand = |((bucket, rate), wait): (&mut (&mut Self, Rate), Option<Duration>)| {
             if may_pass {
-                bucket.full_at = Some(now + bucket.full_in(now) + rate.interval());
+                bucket.remove_token(*rate, now);
             }
             bucket.passed(*rate, now, wait)
-        })
+        };
+        buckets.iter_mut().zip(waits).map(stand).collect()
+    }
+
+    /// Takes one token, if there is one.
+    pub(super) fn take(&mut self, rate: Rate, now: Instant) -> Passed {
+        let wait = self.wait(rate, now);
+        if wait.is_none() {
+            self.remove_token(rate, now);
+        }
+        self.passed(rate, now, wait)
     }
 
     /// Puts one token back.
     pub(super) fn give_back(&mut self, rate: Rate, now: Instant) {
         self.full_at = Some(now + self.full_in(now).saturating_sub(rate.interval()));
+    }
+
+    fn remove_token(&mut self, rate: Rate, now: Instant) {
+        self.full_at = Some(now + self.full_in(now) + rate.interval());
     }
 
     fn passed(&self, rate: Rate, now: Instant, wait: Option<Duration>) -> Passed {
@@ -112,12 +137,12 @@ mod tests {
             let (mut now, mut passed) = (start, 0_u64);
             for pause in pauses {
                 now += Duration::from_millis(pause);
-                let [found] = Bucket::take_together([(&mut bucket, rate)], now);
+                let found = bucket.take(rate, now);
                 passed += u64::from(found.wait.is_none());
                 prop_assert!(found.left < burst || burst == 0);
                 if let Some(wait) = found.wait {
                     prop_assert_eq!(found.left, 0);
-                    let [after] = Bucket::take_together([(&mut bucket.clone(), rate)], now + wait);
+                    let after = bucket.clone().take(rate, now + wait);
                     prop_assert!(after.wait.is_none(), "what it is told to wait is enough");
                 }
             }
@@ -131,8 +156,18 @@ mod tests {
         let (many, few) = (Rate { per_second: 1, burst: 10 }, Rate { per_second: 1, burst: 1 });
         let (mut first, mut second) = (Bucket::default(), Bucket::default());
         let now = Instant::now();
-        let mut take = || Bucket::take_together([(&mut first, many), (&mut second, few)], now).map(|passed| passed.left);
+        let mut take = || {
+            let passed = Bucket::take_together(&mut [(&mut first, many), (&mut second, few)], now);
+            passed.into_iter().map(|passed| passed.left).collect::<Vec<_>>()
+        };
         assert_eq!(take(), [9, 0]);
         assert_eq!(take(), [9, 0], "the second refuses, so the first keeps its token");
+    }
+
+    #[test]
+    fn a_part_of_a_rate_is_never_nothing() {
+        let part = Part { per_second: 10, burst: 2 };
+        assert_eq!(Rate { per_second: 100, burst: 200 }.divided(part), Rate { per_second: 10, burst: 100 });
+        assert_eq!(Rate { per_second: 5, burst: 1 }.divided(part), Rate { per_second: 1, burst: 1 });
     }
 }

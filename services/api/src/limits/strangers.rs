@@ -68,8 +68,7 @@ impl Strangers {
         if state.good.get(&hash).is_some() {
             return Ok(Knock { strangers: self, hash, paid: false });
         }
-        let [passed] = Bucket::take_together([(&mut state.look_ups, LOOK_UPS)], now);
-        match passed.wait {
+        match state.look_ups.take(LOOK_UPS, now).wait {
             Some(wait) => {
                 instruments::limited(Limit::Stranger);
                 Err(ApiError::RateLimited(wait))

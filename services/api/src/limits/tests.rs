@@ -1,7 +1,5 @@
 //! Keys and tenants share nothing but the process, and a refusal costs nobody a token.
 
-use std::num::NonZeroUsize;
-
 use super::*;
 
 const SMALL: Rate = Rate { per_second: 1, burst: 3 };
@@ -11,8 +9,16 @@ fn tenant(id: &str) -> TenantId {
 }
 
 fn ask(limits: &Arc<Limits>, key: &str, whose: &str) -> (Result<(), ApiError>, Admission) {
-    let admission = Admission::default();
-    (limits.admit(&admission, key, Some(&tenant(whose))), admission)
+    ask_for(limits, key, whose, Effect::Read)
+}
+
+fn write(limits: &Arc<Limits>, key: &str, whose: &str) -> (Result<(), ApiError>, Admission) {
+    ask_for(limits, key, whose, Effect::Write)
+}
+
+fn ask_for(limits: &Arc<Limits>, key: &str, whose: &str, effect: Effect) -> (Result<(), ApiError>, Admission) {
+    let (admission, tenant) = (Admission::default(), tenant(whose));
+    (limits.admit(&admission, Asked { key, whose: Some(&tenant), effect }), admission)
 }
 
 fn headers(admission: &Admission) -> [String; 2] {
@@ -63,16 +69,63 @@ async fn a_tenant_has_so_many_places_and_gets_them_back() {
     held.pop();
     assert!(ask(&limits, "a", "acme").0.is_ok());
     held.clear();
-    assert_eq!(locked(&limits.under_way).len(), 1, "only the rival's is left");
+    assert_eq!(limits.requests.holders(), 1, "only the rival's is left");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_write_that_the_tenants_writes_refuse_takes_nothing_of_its_key() {
+    let limits = Arc::new(Limits::new(KEY_RATE));
+    for left in (0..100).rev() {
+        let (asked, admission) = write(&limits, "a", "acme");
+        assert!(asked.is_ok(), "{left}");
+        let [policy, standing] = headers(&admission);
+        assert_eq!(policy, "\"key\";q=200;w=2, \"tenant\";q=800;w=2, \"write\";q=100;w=10");
+        assert!(standing.contains(&format!("\"key\";r={};", left + 100)) && standing.contains(&format!("\"write\";r={left};")));
+    }
+    for key in ["a", "b"] {
+        let (asked, admission) = write(&limits, key, "acme");
+        assert!(matches!(asked, Err(ApiError::RateLimited(wait)) if wait == Duration::from_millis(100)), "{key}: {asked:?}");
+        let of_key = if key == "a" { 100 } else { 200 };
+        assert!(headers(&admission)[1].starts_with(&format!("\"key\";r={of_key};")), "the key's bucket is as it was");
+    }
+    let (asked, admission) = ask(&limits, "a", "acme");
+    assert!(asked.is_ok() && !headers(&admission)[0].contains("write"), "reads do not count for it");
+    assert!(write(&limits, "c", "rival").0.is_ok(), "another tenant's writes are its own");
+    tokio::time::advance(Duration::from_millis(100)).await;
+    assert!(write(&limits, "b", "acme").0.is_ok());
+    assert!(write(&limits, "b", "acme").0.is_err(), "ten a second");
+}
+
+#[tokio::test(start_paused = true)]
+async fn operators_write_as_often_as_they_ask() {
+    let limits = Arc::new(Limits::new(SMALL));
+    for _ in 0..SMALL.burst {
+        let asked = Asked { key: "o", whose: None, effect: Effect::Write };
+        limits.admit(&Admission::default(), asked).expect("there is no other limit than the key's");
+    }
+}
+
+#[test]
+fn a_tenant_has_so_many_tests_at_once_and_all_tenants_so_many_together() {
+    let limits = Limits::new(KEY_RATE);
+    let test = |whose: usize| limits.admit_test(&tenant(&format!("t{whose}")));
+    let mut held: Vec<Place> = (0..TENANT_TESTS_MAX).map(|_| test(0).expect("a place")).collect();
+    assert!(matches!(test(0), Err(ApiError::TooManyTests { wait: AT_ONCE_PAUSE, .. })));
+    held.extend((TENANT_TESTS_MAX..TESTS_MAX).map(|place| test(place / TENANT_TESTS_MAX).expect("others' places are theirs")));
+    assert!(test(100).is_err(), "the process has no more");
+    held.pop();
+    assert!(test(100).is_ok());
+    held.clear();
+    assert_eq!(limits.tests.holders(), 0);
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_is_remembered_is_bounded() {
     let limits = Arc::new(Limits::new(SMALL));
     for key in 0..REMEMBERED_MAX.get() + 10 {
-        let _admission = ask(&limits, &format!("k{key}"), &format!("t{key}"));
+        let _admission = write(&limits, &format!("k{key}"), &format!("t{key}"));
     }
     let buckets = locked(&limits.buckets);
-    assert_eq!([buckets.keys.cap(), buckets.tenants.cap()], [REMEMBERED_MAX; 2]);
-    assert_eq!(NonZeroUsize::new(buckets.keys.len()), Some(REMEMBERED_MAX));
+    assert_eq!([buckets.keys.cap(), buckets.tenants.cap(), buckets.writes.cap()], [REMEMBERED_MAX; 3]);
+    assert_eq!([buckets.keys.len(), buckets.writes.len()], [REMEMBERED_MAX.get(); 2]);
 }

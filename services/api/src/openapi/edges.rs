@@ -29,7 +29,10 @@ pub(crate) fn complete(mut document: OpenApi) -> OpenApi {
 /// The headers of an answer to a caller whose key is known.
 pub(crate) fn limits() -> [(&'static str, Header); 2] {
     [
-        ("RateLimit-Policy", header("The limits of the key and of its tenant: `q` requests in `w` seconds.")),
+        (
+            "RateLimit-Policy",
+            header("The limits of the key, its tenant, and on a write the tenant's writes: `q` requests in `w` seconds."),
+        ),
         ("RateLimit", header("What is left of them: `r` requests now, and all of them in `t` seconds.")),
     ]
 }

@@ -81,6 +81,8 @@ pub(crate) struct RecoveryLinks {
 }
 
 /// Sends a `webhook.ping` now, whatever the endpoint's state, and says what came of it. It is not listed as a delivery.
+///
+/// A tenant may have 4 tests under way at once, and all tenants together 16; one more is refused with `too_many_at_once`.
 #[utoipa::path(
     post, path = "/v1/webhook-endpoints/{id}/test", operation_id = "test_webhook_endpoint", tag = "webhooks",
     security(("api_key" = ["webhooks:write"])),
@@ -88,13 +90,14 @@ pub(crate) struct RecoveryLinks {
     responses((status = 200, description = "What came of it, good or bad.", body = TestResult), NotFound, ApiError),
 )]
 pub(crate) async fn test_webhook_endpoint(
-    caller: Caller<scope::WebhooksWrite>,
+    caller: Caller<scope::WebhooksTest>,
     State(state): State<ApiState>,
     _: NoParameters,
     Path(id): Path<String>,
     _: NoBody,
 ) -> Result<Json<TestResult>, ApiError> {
     let now = state.now();
+    let _place = state.limits.admit_test(caller.tenant.id())?;
     let endpoint = find(&state, &caller, &id).await?;
     let webhook_id = EventId::from_ulid_text(&ulid(now, rand::random())).expect("a ULID's text");
     let request = ping(&state, &caller.tenant, endpoint, &webhook_id, now)?;
