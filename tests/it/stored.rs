@@ -12,6 +12,7 @@ mod rules;
 mod table;
 mod tenants;
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
 use tidemark_domain::alert::{Facts, step};
 use tidemark_domain::rule::{Scope, Severity, Threshold, Thresholds};
@@ -78,6 +79,14 @@ impl Shelf {
         self.store.create_rule(&self.tenant, &rule, at(0)).await.expect("created");
         let (_, events) = self.commit(item, "5").await;
         events[0].alert.clone()
+    }
+
+    /// Has the index hold a level where binaries before the spread put it: in the one partition of its inventory.
+    async fn index_as_before(&self, item: &str) {
+        let update = self.world.dynamodb().update_item().table_name(tables().data).update_expression("SET index_pk = pk");
+        let key = level_key(item);
+        let update = update.key("pk", AttributeValue::S("T#acme#I#stock".to_owned()));
+        update.key("sk", AttributeValue::S(key.encoded())).send().await.expect("updated");
     }
 
     /// All that is in a slot.

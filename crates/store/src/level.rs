@@ -11,9 +11,11 @@ use tidemark_domain::{Decimal, InventoryName, Level, LevelKey, Standing};
 
 use crate::error::Error;
 use crate::item::{Item, Stored, item_of, json, n, s};
-use crate::key::{self, INDEX_PK, INDEX_SK, Key, PK, SK};
-use crate::read::{IndexStretch, Order, Stretch};
+use crate::key::{self, INDEX_PK, INDEX_SK, Key, SK};
+use crate::read::{Order, Stretch};
 use crate::{Store, Tenant};
+
+mod by_available;
 
 const ON_HAND: &str = "on_hand";
 const COMMITTED: &str = "committed";
@@ -114,7 +116,7 @@ impl LevelRow {
                 (STANDING, json(&self.standing)),
                 (UPDATED_AT, s(self.updated_at.to_string())),
                 (VERSION, n(self.version)),
-                (INDEX_PK, s(&key.pk)),
+                (INDEX_PK, s(key::level_order_partition(of))),
                 (INDEX_SK, s(key::level_order(&self.level.available(), &key.sk))),
             ],
         );
@@ -149,12 +151,6 @@ impl LevelCursor {
 
     pub fn as_str(&self) -> &str {
         &self.0
-    }
-
-    /// Behind an entry of the index: its keys follow from its place.
-    fn index_entry(&self, pk: &str) -> Option<Item> {
-        let (_, sk) = self.0.split_once('#')?;
-        Some(Item::from([(PK, pk), (SK, sk), (INDEX_PK, pk), (INDEX_SK, &self.0)].map(|(name, key)| (name.to_owned(), s(key)))))
     }
 }
 
@@ -216,33 +212,6 @@ impl Store {
         let places = found.items.iter().map(|item| Stored(item).text(SK).map(LevelCursor)).collect::<Result<Vec<_>, _>>()?;
         let next = places.last().filter(|_| found.more).cloned();
         Ok(LevelPage { rows, places, next })
-    }
-
-    async fn levels_by_available(
-        &self,
-        tenant: &Tenant,
-        inventory: &InventoryName,
-        query: &LevelQuery,
-    ) -> Result<LevelPage, Error> {
-        let pk = key::levels(tenant.id(), inventory);
-        let mut next = query.after.clone();
-        loop {
-            let after = next.as_ref().and_then(|cursor| cursor.index_entry(&pk));
-            let wanted = IndexStretch { pk: &pk, above: None, after, order: Order::Rising, limit: query.limit };
-            let found = self.index_stretch(wanted).await?;
-            let key = |item: &Item| level_key(tenant, inventory, &Stored(item));
-            let keys = found.items.iter().map(key).collect::<Result<Vec<_>, _>>()?;
-            let mut read = self.level_rows(&keys).await?;
-            // A row may be gone since the index had it.
-            let place = |item: &Item| Stored(item).text(INDEX_SK).map(LevelCursor);
-            let placed = found.items.iter().map(place).collect::<Result<Vec<_>, _>>()?;
-            next = placed.last().filter(|_| found.more).cloned();
-            let there = keys.into_iter().zip(placed).filter_map(|(key, place)| Some(((key.clone(), read.remove(&key)?), place)));
-            let (rows, places): (Vec<_>, Vec<_>) = there.unzip();
-            if !rows.is_empty() || next.is_none() {
-                return Ok(LevelPage { rows, places, next });
-            }
-        }
     }
 }
 

@@ -3,12 +3,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tidemark_domain::alert::{Facts, step};
 use tidemark_domain::{Alert, AlertEvent, AlertId, Decimal, EndpointId, InventoryName, Level, LevelKey, Standing, TenantId};
 use tidemark_runtime::clock;
 use tidemark_store::{Decisions, Due, Error, EventWrite, LevelRow, LevelWrite, RulesLane, Slot, Tenant, Work, ulid};
+use tidemark_tests::deployment::tables;
 use tidemark_tests::{Client, Deployment, RunningApi};
 use tidemark_webhooks::event::EventType;
 use tidemark_webhooks::payload;
@@ -120,6 +122,17 @@ impl Stock {
             events: events.iter().map(event_write).collect(),
         };
         store.decide(&tenant, &decisions).await
+    }
+
+    /// Has the index hold some levels, by tenant and sort key, in the one partition of their inventory that it once was.
+    pub(super) async fn index_as_before(&self, levels: &[(&str, &str)]) {
+        let client = self.deployment.world.dynamodb();
+        for (tenant, sk) in levels {
+            let key = [("pk", format!("T#{tenant}#I#stock")), ("sk", (*sk).to_owned())];
+            let key = key.map(|(name, value)| (name.to_owned(), AttributeValue::S(value)));
+            let update = client.update_item().table_name(tables().data).set_key(Some(key.into()));
+            update.update_expression("SET index_pk = pk").condition_expression("attribute_exists(pk)").send().await.unwrap();
+        }
     }
 
     /// Makes a delivery of every event that is due, as a dispatcher does.

@@ -1,7 +1,11 @@
 //! Levels are listed in the order asked for, and changed by one at a time.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use aws_sdk_dynamodb::types::AttributeValue;
 use tidemark_domain::LevelKey;
 use tidemark_store::{CommitError, LevelCursor, LevelPage, LevelQuery, LevelRow, LevelWrite, LevelsBy};
+use tidemark_tests::deployment::tables;
 
 use super::{Shelf, at, inventory, level, level_key, tenant};
 
@@ -50,6 +54,65 @@ async fn levels_are_in_the_order_of_what_is_available() {
     shelf.commit("item-99", "50").await;
     let rows = all(&shelf, LevelsBy::Available, 100).await;
     assert_eq!(rows[10].0, level_key("item-99"), "a level that changes moves");
+}
+
+/// Where the index has each level, by its item: partition and sort key.
+async fn index_entries(shelf: &Shelf) -> BTreeMap<String, (String, String)> {
+    let query = shelf.world.dynamodb().query().table_name(tables().data).key_condition_expression("pk = :pk");
+    let query = query.expression_attribute_values(":pk", AttributeValue::S("T#acme#I#stock".to_owned()));
+    let rows = query.send().await.unwrap();
+    let text = |row: &HashMap<String, AttributeValue>, name: &str| row[name].as_s().unwrap().clone();
+    let entry = |row| {
+        let sk = text(row, "sk");
+        (sk.trim_end_matches("#main").to_owned(), (text(row, "index_pk"), text(row, "index_sk")))
+    };
+    rows.items().iter().map(entry).collect()
+}
+
+#[tokio::test]
+async fn entries_from_before_the_spread_are_in_one_list_with_the_others() {
+    let shelf = Shelf::new().await;
+    for item in 0..40 {
+        // Some pairs are equal.
+        shelf.commit(&format!("i{item:02}"), &((item * 7 % 40) / 2).to_string()).await;
+    }
+    let new = index_entries(&shelf).await;
+    let partitions: BTreeSet<&String> = new.values().map(|(pk, _)| pk).collect();
+    assert!(partitions.iter().map(|pk| pk.as_str()).eq(["0", "1", "2", "3"].map(|of| "T#acme#I#stock#".to_owned() + of)));
+    let mut expected: Vec<&String> = new.values().map(|(_, sk)| sk).collect();
+    expected.sort();
+    // None, some, and all of the levels as binaries before the spread wrote them.
+    for old in [0, 13, 40] {
+        for item in new.keys().take(old) {
+            shelf.index_as_before(item).await;
+        }
+        for limit in [1, 3, 10, 39, 40, 100] {
+            let places = places(&shelf, limit).await;
+            assert!(places.iter().eq(expected.iter().copied()), "{old} old entries, pages of {limit}: {places:?}");
+        }
+    }
+    let before = index_entries(&shelf).await;
+    assert_eq!(before["i07"].0, "T#acme#I#stock");
+    shelf.commit("i07", "1000").await;
+    assert_eq!(index_entries(&shelf).await["i07"].0, new["i07"].0, "a level that is written again leaves the old partition");
+    let rows = all(&shelf, LevelsBy::Available, 7).await;
+    assert_eq!((rows.len(), &rows[39].0), (40, &level_key("i07")));
+}
+
+/// The places of all levels in the order of what is available. Each is the text of a cursor after it, as it always was: the entry's
+/// sort key.
+async fn places(shelf: &Shelf, limit: usize) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    loop {
+        let after = found.last().map(|place| LevelCursor::of_text(place));
+        let query = LevelQuery { by: LevelsBy::Available, after, limit };
+        let page = shelf.store.levels(&shelf.tenant, &inventory(), &query).await.unwrap();
+        found.extend(page.places.iter().map(|place| place.as_str().to_owned()));
+        if page.next.is_none() {
+            return found;
+        }
+        assert_eq!(page.places.len(), limit);
+    }
 }
 
 #[tokio::test]

@@ -8,7 +8,18 @@ use super::Key;
 /// What the sort keys of a tenant's rules begin with.
 pub(crate) const RULE_PREFIX: &str = "RULE#";
 
-/// All levels of an inventory; in the index the same, in the order of what is available.
+/// Over how many partitions of the index an inventory's levels are spread.
+///
+/// A partition of an index takes 1,000 write units a second, and a level whose availability changes costs it two: the old entry is
+/// deleted, the new one is put (AWS: partition limits, and global secondary indexes). An index that cannot keep up makes DynamoDB
+/// throttle the writes of the table, which are commits of all tenants. One partition would take 500 changes a second of one
+/// inventory, four take 2,000. There are not more because a list in this order costs one Query for each of them, and because the
+/// rows themselves are in one partition of the table, which DynamoDB has to split before it takes as much.
+///
+/// The number is part of what is stored: with another one, [`level_order_partitions`] has to name the old partitions as well.
+pub(crate) const LEVEL_ORDER_PARTITIONS: u8 = 4;
+
+/// All levels of an inventory.
 pub(crate) fn levels(tenant: &TenantId, inventory: &InventoryName) -> String {
     format!("T#{tenant}#I#{inventory}")
 }
@@ -26,6 +37,22 @@ pub(crate) fn item_prefix(item: &str) -> String {
 pub(crate) fn parse_level_sort_key(sk: &str) -> Option<(String, String)> {
     let (item, location) = sk.split_once('#')?;
     Some((decoded(item)?, decoded(location)?))
+}
+
+/// Where the index has a level, in the order of what is available.
+pub(crate) fn level_order_partition(key: &LevelKey) -> String {
+    let spread = crc32fast::hash(key.encoded().as_bytes()) % u32::from(LEVEL_ORDER_PARTITIONS);
+    format!("{}#{spread}", levels(&key.tenant, &key.inventory))
+}
+
+/// All partitions of the index that may have levels of an inventory.
+///
+/// The last one has no number: binaries from before the spread wrote all entries there. A level leaves it when its row is written
+/// again, and nothing writes the row of a level that does not change. So it has to be read until a release rewrites such rows.
+pub(crate) fn level_order_partitions(tenant: &TenantId, inventory: &InventoryName) -> Vec<String> {
+    let unnumbered = levels(tenant, inventory);
+    let numbered = (0..LEVEL_ORDER_PARTITIONS).map(|number| format!("{unnumbered}#{number}"));
+    numbered.chain([unnumbered.clone()]).collect()
 }
 
 /// A level's place in the index: `level::KEY_BYTES_MAX` sees to it that it is not too long.
@@ -108,6 +135,21 @@ mod tests {
         ];
         let keys: std::collections::BTreeSet<String> = all.iter().map(|scope| rule_scope(&tenant(), scope).sk).collect();
         assert_eq!(keys.len(), all.len());
+    }
+
+    #[test]
+    fn levels_are_spread_evenly_over_partitions_that_a_list_reads() {
+        let key = |item: u32| LevelKey {
+            tenant: tenant(),
+            inventory: inventory(),
+            item: format!("sku_{item}"),
+            location: "main".to_owned(),
+        };
+        let mut spread = std::collections::BTreeMap::<String, u32>::new();
+        (0..1_000).for_each(|item| *spread.entry(level_order_partition(&key(item))).or_default() += 1);
+        let read = level_order_partitions(&tenant(), &inventory());
+        assert_eq!(spread.keys().cloned().chain(["T#acme#I#stock".to_owned()]).collect::<Vec<_>>(), read);
+        assert!(spread.values().all(|levels| (200..300).contains(levels)), "{spread:?}");
     }
 
     proptest! {
