@@ -48,7 +48,7 @@ const HELD: Duration = Duration::from_secs(2);
 
 /// Every label that a metric of ours may have. A new one has to be bounded: by what is deployed and defined, never by what is stored
 /// or sent.
-const LABELS: [&str; 26] = [
+const LABELS: [&str; 27] = [
     "db_collection_name",
     "db_operation_name",
     "db_system_name",
@@ -63,6 +63,7 @@ const LABELS: [&str; 26] = [
     "outcome",
     "percent",
     "reason",
+    "resource",
     "slot",
     "source",
     "state",
@@ -159,6 +160,7 @@ async fn exercise_ingest(scene: &Scene, worker: &Scraped) {
     scene.refuse("TransactWriteItems", Fault::Throttle, worker, "tidemark_ingest_commit_contended_total{}").await;
     for (call, fault, counted) in [
         ("UpdateItem", Fault::Throttle, r#"tidemark_dynamodb_throttles_total{db_collection_name="tidemark-control"}"#),
+        ("UpdateItem", Fault::ThrottleIndex, r#"tidemark_dynamodb_throttles_total{resource="index"}"#),
         ("GetRecords", Fault::Throttle, r#"tidemark_dynamodb_throttles_total{db_operation_name="GetRecords"}"#),
         ("UpdateItem", Fault::TransactionConflict, r#"tidemark_dynamodb_conflicts_total{db_collection_name="tidemark-control"}"#),
     ] {

@@ -16,6 +16,8 @@ pub enum Fault {
     Delay(Duration),
     /// Refused with `ProvisionedThroughputExceededException`; not forwarded.
     Throttle,
+    /// Refused with `ThrottlingException` that names the index as what is at its limit; not forwarded.
+    ThrottleIndex,
     /// Refused with `ValidationException`, as DynamoDB refuses what it will never take; not forwarded.
     Invalid,
     /// Refused with status 500; not forwarded.

@@ -57,6 +57,11 @@ pub(super) async fn relay(request: Request<Incoming>, upstream: Upstream, front:
             let message = json!({ "message": "the front throttles this call" });
             Ok(refuse(StatusCode::BAD_REQUEST, "ProvisionedThroughputExceededException", message))
         }
+        Some(Fault::ThrottleIndex) => {
+            let reason = json!({ "reason": "IndexWriteKeyRangeThroughputExceeded", "resource": "by_index" });
+            let message = json!({ "message": "the front throttles this call", "throttlingReasons": [reason] });
+            Ok(refuse(StatusCode::BAD_REQUEST, "ThrottlingException", message))
+        }
         Some(Fault::Invalid) => {
             let message = json!({ "message": "the front finds this call invalid" });
             Ok(refuse(StatusCode::BAD_REQUEST, "ValidationException", message))

@@ -35,6 +35,8 @@ const SYSTEM: &str = "db.system.name";
 const OPERATION: &str = "db.operation.name";
 const TABLE: &str = "db.collection.name";
 const ERROR: &str = "error.type";
+/// The resource that was at its limit when an attempt was throttled: `index`, `table`, `account` or `unknown`.
+const RESOURCE: &str = "resource";
 const DYNAMODB: &str = "aws.dynamodb";
 
 /// Upper bounds of the duration's buckets in seconds, as the conventions advise.
@@ -85,7 +87,9 @@ impl Calls {
             .build();
         let throttles = meter
             .u64_counter("tidemark.dynamodb.throttles")
-            .with_description("Attempts that DynamoDB refused as too many, by operation and table")
+            .with_description(
+                "Attempts that DynamoDB refused as too many, by operation, table and the resource that was at its limit",
+            )
             .build();
         let conflicts = meter
             .u64_counter("tidemark.dynamodb.conflicts")
@@ -172,8 +176,10 @@ impl Call {
             self.span.record("aws.request_id", id);
         }
         let Some(refusal) = Refusal::of(response) else { return };
-        if refusal.is_throttle() {
-            self.instruments.throttles.add(1, &self.attributes);
+        if let Some(limited) = refusal.throttled() {
+            let resource = KeyValue::new(RESOURCE, limited.as_str());
+            let attributes: Vec<KeyValue> = self.attributes.iter().cloned().chain([resource]).collect();
+            self.instruments.throttles.add(1, &attributes);
         }
         if refusal.is_conflict() {
             self.instruments.conflicts.add(1, &self.attributes);

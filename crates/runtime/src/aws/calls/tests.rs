@@ -72,6 +72,13 @@ impl Measured {
         self.client.put_item().table_name("tidemark").item("pk", AttributeValue::S("T#acme".to_owned()))
     }
 
+    /// Sends a transaction, which must fail.
+    async fn transact(&self) {
+        let put = Put::builder().table_name("tidemark").item("pk", AttributeValue::S("a".to_owned())).build().unwrap();
+        let transaction = self.client.transact_write_items().transact_items(TransactWriteItem::builder().put(put).build());
+        transaction.send().await.unwrap_err();
+    }
+
     /// The lines of `/metrics` that begin so, sorted.
     fn lines(&self, prefix: &str) -> Vec<String> {
         let text = TextEncoder::new().encode_to_string(&self.registry.gather()).unwrap();
@@ -101,7 +108,8 @@ async fn an_operation_is_measured_once_and_its_throttled_attempts_each() {
     let of = r#"db_collection_name="tidemark",db_operation_name="PutItem""#;
     let duration = measured.lines("db_client_operation_duration_seconds_count");
     assert_eq!(duration, [format!(r#"db_client_operation_duration_seconds_count{{{of},db_system_name="aws.dynamodb"}} 1"#)]);
-    assert_eq!(measured.lines("tidemark_dynamodb_throttles_total"), [format!("tidemark_dynamodb_throttles_total{{{of}}} 2")]);
+    let throttles = format!(r#"tidemark_dynamodb_throttles_total{{{of},resource="unknown"}} 2"#);
+    assert_eq!(measured.lines("tidemark_dynamodb_throttles_total"), [throttles]);
     let capacity = r#"tidemark_dynamodb_consumed_capacity_total{db_collection_name="tidemark",kind="write"} 2.5"#;
     assert_eq!(measured.lines("tidemark_dynamodb_consumed_capacity_total"), [capacity]);
     let asked = &measured.script.0.lock().unwrap().asked;
@@ -113,15 +121,78 @@ async fn a_cancelled_transaction_is_judged_by_its_reasons() {
     let both = cancelled(&["None", "TransactionConflict", "ThrottlingError"]);
     let measured = Measured::new([cancelled(&["None", "ConditionalCheckFailed"]), both]);
     for _ in 0..2 {
-        let put = Put::builder().table_name("tidemark").item("pk", AttributeValue::S("a".to_owned())).build().unwrap();
-        let transaction = measured.client.transact_write_items().transact_items(TransactWriteItem::builder().put(put).build());
-        transaction.send().await.unwrap_err();
+        measured.transact().await;
     }
-    let of = r#"{db_operation_name="TransactWriteItems"} 1"#;
-    assert_eq!(measured.lines("tidemark_dynamodb_throttles_total"), [format!("tidemark_dynamodb_throttles_total{of}")]);
-    assert_eq!(measured.lines("tidemark_dynamodb_conflicts_total"), [format!("tidemark_dynamodb_conflicts_total{of}")]);
+    let throttles = r#"tidemark_dynamodb_throttles_total{db_operation_name="TransactWriteItems",resource="unknown"} 1"#;
+    assert_eq!(measured.lines("tidemark_dynamodb_throttles_total"), [throttles]);
+    let conflicts = r#"tidemark_dynamodb_conflicts_total{db_operation_name="TransactWriteItems"} 1"#;
+    assert_eq!(measured.lines("tidemark_dynamodb_conflicts_total"), [conflicts]);
     let failed = measured.lines("db_client_operation_duration_seconds_count");
     assert!(failed.iter().all(|line| line.contains(r#"error_type="TransactionCanceledException"} 2"#)), "{failed:?}");
+}
+
+/// A throttle with such reasons, which each exception spells in its own way (the SDK's deserializers of the three).
+fn throttle(code: &str, reasons: &[&str]) -> (u16, Value) {
+    let (status, mut body) = refusal(code);
+    let name = if code == "ThrottlingException" { "throttlingReasons" } else { "ThrottlingReasons" };
+    let index = "arn:aws:dynamodb:eu-central-1:111122223333:table/tidemark/index/by_index";
+    body[name] = reasons.iter().map(|reason| json!({ "reason": reason, "resource": index })).collect();
+    (status, body)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_throttle_is_counted_by_the_resource_that_was_at_its_limit() {
+    let (status, mut indexes) = refusal("ProvisionedThroughputExceededException");
+    indexes["message"] = "The level of configured provisioned throughput for one or more global secondary indexes of the table \
+                          was exceeded."
+        .into();
+    let cases = [
+        (throttle("ThrottlingException", &["IndexWriteKeyRangeThroughputExceeded"]), "index"),
+        (throttle("ProvisionedThroughputExceededException", &["IndexReadProvisionedThroughputExceeded"]), "index"),
+        (
+            throttle("ThrottlingException", &["TableWriteKeyRangeThroughputExceeded", "IndexWriteMaxOnDemandThroughputExceeded"]),
+            "index",
+        ),
+        ((status, indexes), "index"),
+        (throttle("ThrottlingException", &["TableWriteKeyRangeThroughputExceeded"]), "table"),
+        (throttle("ProvisionedThroughputExceededException", &["TableReadProvisionedThroughputExceeded"]), "table"),
+        (throttle("RequestLimitExceeded", &["IndexWriteAccountLimitExceeded"]), "account"),
+        (refusal("RequestLimitExceeded"), "account"),
+        (throttle("ThrottlingException", &["AnotherResourceThroughputExceeded"]), "unknown"),
+        (throttle("ThrottlingException", &[]), "unknown"),
+        (refusal("ThrottlingException"), "unknown"),
+        // The streams'.
+        (refusal("LimitExceededException"), "unknown"),
+    ];
+    for (answer, resource) in cases {
+        let what = answer.1.to_string();
+        let measured = Measured::new([answer, written(1.0)]);
+        measured.put().send().await.ok();
+        let of = r#"db_collection_name="tidemark",db_operation_name="PutItem""#;
+        let throttles = format!(r#"tidemark_dynamodb_throttles_total{{{of},resource="{resource}"}} 1"#);
+        assert_eq!(measured.lines("tidemark_dynamodb_throttles_total"), [throttles], "{what}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_transaction_that_an_index_throttles_is_recognised_by_its_message() {
+    let with_message = |message: &str| {
+        let (status, mut body) = cancelled(&["None", "ThrottlingError"]);
+        body["CancellationReasons"][1]["Message"] = message.into();
+        (status, body)
+    };
+    let of_table =
+        "Throughput exceeds the current capacity of your table or index. DynamoDB is automatically scaling your table or index";
+    let of_index =
+        "Throughput exceeds the current capacity for one or more global secondary indexes. DynamoDB is automatically scaling";
+    let measured = Measured::new([with_message(of_table), with_message(of_index)]);
+    for _ in 0..2 {
+        measured.transact().await;
+    }
+    let line = |resource| {
+        format!(r#"tidemark_dynamodb_throttles_total{{db_operation_name="TransactWriteItems",resource="{resource}"}} 1"#)
+    };
+    assert_eq!(measured.lines("tidemark_dynamodb_throttles_total"), [line("index"), line("unknown")]);
 }
 
 #[tokio::test(start_paused = true)]
