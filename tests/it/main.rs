@@ -5,6 +5,7 @@
 mod api;
 mod counting;
 mod exactness;
+mod limits;
 mod many_workers;
 mod precision;
 mod processes;

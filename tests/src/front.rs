@@ -1,9 +1,9 @@
 //! The front: an HTTP proxy before the emulator that counts calls, injects faults, and acts as IAM.
 //!
 //! It knows a call by its `X-Amz-Target` header and otherwise passes bytes through unchanged, but for the access key: a workload has
-//! one of its own, by which `judge.rs` knows whose policy has to allow the call, and the emulator gets the world's. `fault.rs` decides
-//! what happens to a call, `proxy.rs` makes it happen. Where a stream front is given, that answers the streams' calls in place of
-//! the emulator.
+//! one of its own, by which `judge.rs` knows whose policy has to allow the call, and the emulator gets the world's. What exceeds AWS's
+//! limits is refused (`limits`). `fault.rs` decides what happens to a call, `proxy.rs` makes it happen. Where a stream front is given,
+//! that answers the streams' calls in place of the emulator.
 
 mod fault;
 mod judge;
@@ -11,10 +11,12 @@ mod proxy;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
+use serde_json::Value;
 use tokio::task::JoinSet;
 
+use crate::limits::{self, Exceeded};
 use crate::policy::{Access, Part};
 use crate::server;
 use crate::stream_front::StreamFront;
@@ -32,6 +34,8 @@ pub struct Front {
     address: SocketAddr,
     script: Arc<Script>,
     judge: Arc<Judge>,
+    /// What workloads sent that exceeds AWS's limits, in words.
+    beyond_limits: Arc<Mutex<Vec<String>>>,
 }
 
 impl Front {
@@ -45,7 +49,7 @@ impl Front {
         servers: &mut JoinSet<()>,
     ) -> anyhow::Result<Self> {
         let (listener, address) = server::listen().await;
-        let front = Self { address, script: Arc::default(), judge: Arc::default() };
+        let front = Self { address, script: Arc::default(), judge: Arc::default(), beyond_limits: Arc::default() };
         let (upstream, behind) = (proxy::Upstream::new(upstream, streams)?, front.clone());
         servers.spawn(server::serve(listener, move |request| proxy::relay(request, upstream.clone(), behind.clone())));
         Ok(front)
@@ -108,6 +112,24 @@ impl Front {
     /// Those of them that had only the policies against them as they ship, in words.
     pub(crate) fn wrongly_refused(&self) -> Vec<String> {
         self.judge.wrongly_refused()
+    }
+
+    /// The calls of workloads that were refused for AWS's limits, with the reason, in the order in which they came.
+    pub fn beyond_limits(&self) -> Vec<String> {
+        self.beyond_limits.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Checks a call against AWS's limits. What a workload sends beyond them is noted.
+    ///
+    /// # Errors
+    /// The first limit that the call exceeds.
+    fn check_limits(&self, workload: Option<Workload>, call: &str, request: &Value) -> Result<(), Exceeded> {
+        limits::check(call, request).inspect_err(|exceeded| {
+            if let Some(workload) = workload {
+                let noted = format!("{workload:?} {call}: {exceeded}");
+                self.beyond_limits.lock().unwrap_or_else(PoisonError::into_inner).push(noted);
+            }
+        })
     }
 
     /// The scripted faults that were due and have not happened, in words.

@@ -10,6 +10,7 @@ pub mod deployment;
 mod embedded;
 mod emulator;
 pub mod front;
+pub mod limits;
 pub mod oracle;
 mod origin;
 pub mod policy;

@@ -26,9 +26,9 @@ use serde_json::{Value, json};
 use tidemark_runtime::aws;
 use tokio::time::Instant;
 
-use crate::embedded;
 use crate::origin::Origin;
 use crate::stream_front::{Shards, StreamFront};
+use crate::{embedded, limits};
 
 /// What happens to calls: a function that is given each one, lets it be carried out when and if it wants to, and decides what
 /// the client learns.
@@ -156,6 +156,9 @@ impl Call {
                 Ok(answer) => Answer { status: 200, body: answer.to_string() },
                 Err(refusal) => Answer::refusal(400, refusal.code, json!({ "message": refusal.message })),
             };
+        }
+        if let Err(exceeded) = limits::check(name, request) {
+            return Answer::refusal(400, "ValidationException", json!({ "message": exceeded.to_string() }));
         }
         let (status, mut body) = embedded::answer(&parts.database, name, &request.to_string());
         if name == "DescribeTable" && status == 200 {

@@ -18,7 +18,8 @@ use crate::stream_front::{Shards, StreamFront};
 /// test's own preparation and checks go past it ([`World::dynamodb`]), unharmed and uncounted.
 ///
 /// Everything ends when the world is dropped. A scripted fault that has not happened by then fails the test: it was meant to prove
-/// something. So does a call that the policy of `deploy/iam` did not allow to who made it.
+/// something. So does a call that the policy of `deploy/iam` did not allow to the workload that made it, and one that exceeds AWS's
+/// limits.
 pub struct World {
     emulator: Emulator,
     front: Front,
@@ -143,9 +144,11 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         let (pending, refused) = (self.front.pending_faults(), self.front.wrongly_refused());
+        let beyond = self.front.beyond_limits();
         // A second panic while the first unwinds would abort the whole run and hide the first.
         if !std::thread::panicking() {
             assert!(refused.is_empty(), "the policies of deploy/iam allow too little: {refused:#?}");
+            assert!(beyond.is_empty(), "a workload sent what AWS refuses: {beyond:#?}");
             assert!(pending.is_empty(), "these scripted faults never happened: {pending:?}");
         }
     }

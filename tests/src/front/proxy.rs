@@ -1,4 +1,4 @@
-//! The proxy itself: takes a call, asks the judge and the script, and forwards, refuses or drops it.
+//! The proxy itself: takes a call, asks the judge, the limits and the script, and forwards, refuses or drops it.
 
 use std::sync::Arc;
 
@@ -39,10 +39,14 @@ pub(super) async fn relay(request: Request<Incoming>, upstream: Upstream, front:
     let body = body.collect().await.map_err(|_| Dropped)?.to_bytes();
     let json = serde_json::from_slice(&body).unwrap_or(Value::Null);
     let fault = front.script.decide(call_of(&parts.headers), &json);
-    if let Some(workload) = identify(&mut parts.headers)
+    let workload = identify(&mut parts.headers);
+    if let Some(workload) = workload
         && let Err(refusal) = front.judge.judge(workload, call_of(&parts.headers), &json)
     {
         return Ok(answer_with(StatusCode::BAD_REQUEST, &refusal.answer()));
+    }
+    if let Err(exceeded) = front.check_limits(workload, call_of(&parts.headers), &json) {
+        return Ok(refuse(StatusCode::BAD_REQUEST, "ValidationException", json!({ "message": exceeded.to_string() })));
     }
     let request = Request::from_parts(parts, Full::new(body));
     match fault {
