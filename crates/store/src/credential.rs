@@ -78,7 +78,7 @@ impl Store {
 
 /// Whose key an item is. One without a tenant is an operator's only if its scopes are `operator` and nothing else, which is what every
 /// operator's key has been stored with; a tenant's key has never had that scope. So the key of a tenant whose attribute `tenant` was lost
-/// (an edit by hand, a bad restore) is corrupt and lets nobody in, instead of being an operator's.
+/// (an edit by hand, a bad restore) is corrupt and is refused, instead of being an operator's.
 fn holder(stored: &Stored<'_>, scopes: &str) -> Result<Holder, Error> {
     match stored.optional_text(TENANT)? {
         Some(tenant) => {

@@ -3,7 +3,7 @@
 //! Requests that write have a further, smaller bucket per tenant. A changed rule costs 24 write units, and every shard decides its
 //! current batch again by the tenant's new rules, with the other tenants' records in it: the rate of reads is too high for that.
 //!
-//! Written here rather than with `governor`: its keyed limiters grow with whoever comes, and what the headers must say of limits
+//! Written here rather than with `governor`: its keyed limiters grow with every key that comes, and what the headers must say of limits
 //! that a request passes together or not at all is not theirs to tell. A bucket is one instant, and the rest is three LRU maps.
 
 mod bucket;

@@ -135,7 +135,7 @@ async fn every_route_takes_the_scope_it_says_of_the_holder_it_is_for() {
 }
 
 #[tokio::test]
-async fn a_key_of_no_tenant_with_scopes_of_tenants_lets_nobody_in() {
+async fn a_key_of_no_tenant_with_scopes_of_tenants_is_refused() {
     let shop = Shop::open().await;
     // No command makes such a key; an item that has lost its tenant looks like one.
     let new = NewKey { holder: Holder::Operator, scopes: Scope::of_tenants(), name: None, expires_at: None };
