@@ -9,6 +9,7 @@ mod keys;
 mod levels;
 mod once;
 mod rules;
+mod slots;
 mod table;
 mod tenants;
 

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use crate::network::{Line, Network};
 
 /// How often a dispatcher looks at each of its slots. What it would find there is no part of this: each look costs as much as a commit.
-const DISPATCHER_LOOK: Duration = Duration::from_secs(10);
+const DISPATCHER_LOOK: Duration = Duration::from_secs(30);
 
 /// A worker that does not start is started again after this.
 const RESTART: Duration = Duration::from_millis(300);

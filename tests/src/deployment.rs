@@ -29,6 +29,9 @@ pub const PACE: Pace = Pace {
     second: Duration::from_millis(1),
     claim: Duration::from_secs(2),
     look: Pace::STANDARD.look,
+    idle_after: Duration::from_secs(1),
+    idle_look: Duration::from_secs(1),
+    empty_look: Duration::from_secs(2),
     timeouts: Timeouts {
         resolve: Duration::from_millis(500),
         connect: Duration::from_millis(500),

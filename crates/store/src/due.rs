@@ -8,21 +8,28 @@
 mod place;
 
 use jiff::{SignedDuration, Timestamp};
-use tidemark_domain::{EndpointId, JobId};
+use tidemark_domain::{EndpointId, JobId, TenantId};
 
 use crate::edit::Edit;
 use crate::error::Error;
 use crate::event::EventKey;
 use crate::id::DeliveryId;
 use crate::item::{Item, Stored, s};
-use crate::key::{self, EVENT_LEAD, INDEX_PK, INDEX_SK, JOB_LEAD, Key, LATER_LEAD, PK, SK};
+use crate::key::{self, INDEX_PK, INDEX_SK, Key, LATER_LEAD, PK, SK};
 use crate::read::{IndexStretch, Order};
 use crate::{Store, Tenant};
 
 pub(crate) use self::place::Place;
 
 /// How many slots work is spread over, each swept by one dispatcher. All processes must agree on it.
-pub const SLOTS: u8 = 8;
+///
+/// A slot is a partition of the index, and takes 1,000 write units a second (AWS: DynamoDB partitions). DynamoDB throttles a write to the
+/// table that the index cannot keep up with, so it delays the commits that announce something, and with them every tenant of a shard.
+///
+/// Binaries before this one had eight. What they put into a slot of theirs, by the hash's remainder by eight, is found there: numbers
+/// below eight are slots still. Its first claim moves it to its own slot. Lowering the number would leave entries that no dispatcher
+/// looks at.
+pub const SLOTS: u8 = 32;
 
 /// One of the [`SLOTS`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -86,8 +93,8 @@ pub struct Due {
     pub(crate) claim: Claim,
 }
 
-/// A place in a slot's order. Of what is due: events, then jobs, each by time; then deliveries, by endpoint and time. Of what waits:
-/// deliveries by time; then held events, by stream and time.
+/// A place in a slot's order. Of what is due: events, then jobs, each by tenant and time; then deliveries, by endpoint and time. Of what
+/// waits: deliveries and jobs by time; then held events, by stream and time.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DuePlace(String);
 
@@ -119,15 +126,19 @@ impl Due {
         DuePlace(self.claim.place.clone())
     }
 
-    /// Behind everything of the same kind, for the same endpoint, or held by the same stream.
+    /// Behind everything of the same kind: of the same tenant, for the same endpoint, or held by the same stream.
     pub fn place_behind_its_kind(&self) -> DuePlace {
-        // `~` sorts behind every digit.
-        DuePlace(format!("{}#~", lead(&self.claim.place)))
+        DuePlace(key::place_behind(lead(&self.claim.place)))
     }
 
-    /// It is a delivery that has waited apart from its endpoint's others.
+    /// Before everything of the same kind, and behind every kind that comes before.
+    pub fn place_before_its_kind(&self) -> DuePlace {
+        DuePlace(key::place_before(lead(&self.claim.place)))
+    }
+
+    /// It is not in its queue: it waits for its time or its stream, or a binary before this one put it into a queue of all tenants.
     pub fn is_apart(&self) -> bool {
-        lead(&self.claim.place) == LATER_LEAD
+        Place::of_work(self.tenant.id(), &self.work, self.at).order() != self.claim.place
     }
 
     /// An entry of the index. One whose key means nothing to this binary is none: a newer one may know it.
@@ -138,13 +149,7 @@ impl Due {
         let known = || {
             let tenant = Tenant::of_stored(&key.pk)?;
             let (lead, at, _) = key::parse_due_place(&place)?;
-            let work = match (lead, Work::of_key(&key)?) {
-                (EVENT_LEAD, work @ Work::Event(_)) | (JOB_LEAD, work @ Work::Job(_)) => work,
-                (LATER_LEAD, work @ Work::Delivery(_)) => work,
-                (endpoint, Work::Delivery(id)) if endpoint == id.endpoint.as_str() => Work::Delivery(id),
-                (stream, Work::Event(event)) if !stream.starts_with('!') => Work::Held { event, stream: stream.to_owned() },
-                _ => return None,
-            };
+            let work = Work::of_key(&key)?.at_lead(lead, tenant.id())?;
             Some((tenant, work, at))
         };
         let Some((tenant, work, at)) = known() else {
@@ -167,6 +172,17 @@ impl Work {
         let delivery = || key::parse_delivery(key).map(Self::Delivery);
         event().or_else(delivery).or_else(|| JobId::new(&key.sk).ok().map(Self::Job))
     }
+
+    /// What it is where it lies; `None`: there is no such work at such a place.
+    fn at_lead(self, lead: &str, tenant: &TenantId) -> Option<Self> {
+        match self {
+            Self::Event(event) if key::is_event_lead(lead, tenant) => Some(Self::Event(event)),
+            Self::Event(event) if !lead.starts_with('!') => Some(Self::Held { event, stream: lead.to_owned() }),
+            Self::Job(id) if key::is_job_lead(lead, tenant) || lead == LATER_LEAD => Some(Self::Job(id)),
+            Self::Delivery(id) if lead == id.endpoint.as_str() || lead == LATER_LEAD => Some(Self::Delivery(id)),
+            _ => None,
+        }
+    }
 }
 
 impl Claim {
@@ -174,9 +190,10 @@ impl Claim {
     fn moved(&self, to: Timestamp) -> Result<Place, Error> {
         let corrupt = || Error::Corrupt { key: self.key.to_string(), problem: "it is no work".to_owned() };
         let work = Work::of_key(&self.key).ok_or_else(corrupt)?;
-        let place = Place::of_work(&work, to);
+        let tenant = key::tenant_of(&self.key.pk).ok_or_else(corrupt)?;
+        let place = Place::of_work(&tenant, &work, to);
         let is_here = place.order() == self.place;
-        Ok(if is_here { Place::of_work(&work, to + SignedDuration::from_millis(1)) } else { place })
+        Ok(if is_here { Place::of_work(&tenant, &work, to + SignedDuration::from_millis(1)) } else { place })
     }
 
     /// An update of the item, on condition that the claim stands.
@@ -221,7 +238,7 @@ impl Store {
         self.entries(&key::due(slot), after, limit).await
     }
 
-    /// The same of what waits: deliveries that are to be made much later, and held events.
+    /// The same of what waits: deliveries and jobs that are due much later, and held events.
     ///
     /// # Errors
     /// When the index cannot be read.
@@ -248,7 +265,7 @@ impl Store {
         self.take_claim(claimed, edit).await
     }
 
-    /// Has a delivery that has waited apart take its turn among its endpoint's others. False: it is not where it was seen.
+    /// Has something that [waited apart](Due::is_apart) take its turn in its queue. False: it is not where it was seen.
     ///
     /// # Errors
     /// When DynamoDB cannot be asked.
@@ -262,7 +279,7 @@ impl Store {
 
     /// Makes an edit that moves a claim, and notes where it is then. False: the claim is lost.
     pub(crate) async fn take_claim<T>(&self, claimed: &mut Claimed<T>, edit: Edit) -> Result<bool, Error> {
-        let item = match self.edit(edit).await {
+        let item = match self.edit_among_others(edit).await {
             Ok(item) => item,
             Err(Error::ConditionFailed) => return Ok(false),
             Err(error) => return Err(error),

@@ -3,6 +3,7 @@
 //! Attributes of ours are plain lower-case words, so each is its own placeholder: `#state` and `:state`.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{
     AttributeValue, Delete, Put, ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
@@ -16,6 +17,11 @@ use crate::key::{Key, PK};
 /// That an item is there. Every item has a partition key.
 const IS_THERE: &str = "attribute_exists(#pk)";
 const IS_NOT_THERE: &str = "attribute_not_exists(#pk)";
+
+/// How often an edit is sent that meets others' transactions.
+const MEETINGS_MAX: u32 = 8;
+/// Ceiling of the full jitter before the second attempt, as a transaction is over within some 20 ms; it grows by as much with each.
+const MEETING_PAUSE: Duration = Duration::from_millis(25);
 
 /// An update under construction.
 #[derive(Debug, Clone)]
@@ -45,6 +51,13 @@ impl Edit {
     pub(crate) fn set(mut self, name: &str, value: AttributeValue) -> Self {
         let set = format!("{} = :{name}", self.named(name));
         self.sets.push(set);
+        self.valued(name, value)
+    }
+
+    /// Sets the attribute if the item has none of this name; one that it has stays as it is.
+    pub(crate) fn set_if_absent(mut self, name: &str, value: AttributeValue) -> Self {
+        let attribute = self.named(name);
+        self.sets.push(format!("{attribute} = if_not_exists({attribute}, :{name})"));
         self.valued(name, value)
     }
 
@@ -159,6 +172,21 @@ impl Store {
             .return_values(ReturnValue::AllNew);
         let output = request.send().await.map_err(|error| Error::from_sdk(&self.tables.data, error))?;
         Ok(output.attributes.unwrap_or_default())
+    }
+
+    /// The same, made again a few times if the item is in another's transaction at the moment, or DynamoDB throttles it: nothing was
+    /// written then.
+    ///
+    /// # Errors
+    /// As [`edit`](Self::edit).
+    pub(crate) async fn edit_among_others(&self, edit: Edit) -> Result<Item, Error> {
+        for attempt in 1..MEETINGS_MAX {
+            match self.edit(edit.clone()).await {
+                Err(Error::Throttled(_)) => tokio::time::sleep((MEETING_PAUSE * attempt).mul_f64(fastrand::f64())).await,
+                ended => return ended,
+            }
+        }
+        self.edit(edit).await
     }
 
     /// Puts an item, whatever is there.

@@ -180,7 +180,7 @@ impl EventWrite {
         if let Some(traceparent) = &self.traceparent {
             item.insert(TRACEPARENT.to_owned(), s(traceparent));
         }
-        let due = || Place::event(&self.key, self.due_at);
+        let due = || Place::event(&self.tenant, &self.key, self.due_at);
         let place = self.hold.as_ref().map_or_else(due, |hold| Place::held(&self.key, hold));
         place.put_into(&mut item);
         item

@@ -55,7 +55,7 @@ pub use error::Error;
 pub use event::{Event, EventKey, EventPage, EventState, EventWrite, Hold};
 pub use id::{DeliveryId, InvalidId, ulid};
 pub use idempotency::{Claim, Claiming, KEPT, LEASE, Once, Released, Settled};
-pub use job::{Job, JobKind, NewJob, Progress};
+pub use job::{Job, JobEnd, JobKind, NewJob, Progress};
 pub use level::{LevelCursor, LevelPage, LevelQuery, LevelRow, LevelWrite, LevelsBy};
 pub use name::{InvalidName, NAME_LENGTH_MAX, checked_name};
 pub use provenance::Provenance;

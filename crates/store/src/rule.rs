@@ -1,7 +1,7 @@
 //! Alert rules: one item each, one more that says its scope is taken, and the lanes by which commits notice a change. ALERTS §2.
 //!
 //! A write of a rule raises all lanes; a commit that decided by rules checks one of them at the version it read *before* the rules. So
-//! no commit by the rules of before can be made after a write, and the job written along with it sees every commit made before.
+//! no commit by the rules of before can be made after a write, and the job asked for along with it sees every commit made before.
 
 use aws_sdk_dynamodb::types::{ConditionCheck, TransactWriteItem};
 use jiff::Timestamp;
@@ -12,7 +12,6 @@ use crate::edit::Edit;
 use crate::error::Error;
 use crate::idempotency::Settled;
 use crate::item::{Item, Stored, item_of, json, key_item, n, s};
-use crate::job::{JobKind, NewJob};
 use crate::key::{self, RULE_PREFIX};
 use crate::read::{Order, Stretch};
 use crate::transact::NotMade;
@@ -113,7 +112,7 @@ impl Store {
         item.as_ref().map(read).transpose()
     }
 
-    /// Writes a new rule, and the job that looks at the levels it is for. The same twice is no error.
+    /// Writes a new rule, and asks for the job that looks at the levels it is for. The same twice is no error.
     ///
     /// # Errors
     /// [`RuleError::Exists`], [`RuleError::Quota`], and when it cannot be stored.
@@ -135,7 +134,7 @@ impl Store {
         let scope = self.scope_put(tenant, rule);
         let mut items = vec![self.put_new(rule_item(tenant, rule)), scope];
         items.extend(self.raised_lanes(tenant, Counted::Up));
-        items.push(self.job_put(tenant, &rule.scope, now));
+        items.push(self.rules_job(tenant.id(), &rule.scope, now));
         items.extend(settled.map(|settled| settled.within(&self.tables.data)));
         let refused = match self.transact(items).await {
             Ok(()) => return Ok(()),
@@ -151,8 +150,8 @@ impl Store {
         }
     }
 
-    /// Replaces a rule, as it was read, by another of the same id, with the next version; and writes the jobs that look at the levels
-    /// of the old scope and the new.
+    /// Replaces a rule, as it was read, by another of the same id, with the next version; and asks for the jobs that look at the
+    /// levels of the old scope and the new.
     ///
     /// # Errors
     /// [`RuleError::ConditionFailed`], [`RuleError::Exists`] for a new scope, and when it cannot be stored.
@@ -163,10 +162,10 @@ impl Store {
         if to.scope != read.scope {
             items.push(self.scope_put(tenant, &to));
             items.push(self.scope_delete(tenant, read));
-            items.push(self.job_put(tenant, &read.scope, now));
+            items.push(self.rules_job(tenant.id(), &read.scope, now));
         }
         items.extend(self.raised_lanes(tenant, Counted::Same));
-        items.push(self.job_put(tenant, &to.scope, now));
+        items.push(self.rules_job(tenant.id(), &to.scope, now));
         match self.transact(items).await {
             Ok(()) => Ok(to),
             Err(NotMade::Failed(error)) => Err(error.into()),
@@ -178,7 +177,7 @@ impl Store {
         }
     }
 
-    /// Deletes a rule, if it is still as it was read, and writes the job that looks at the levels it was for.
+    /// Deletes a rule, if it is still as it was read, and asks for the job that looks at the levels it was for.
     ///
     /// # Errors
     /// [`RuleError::ConditionFailed`], and when DynamoDB cannot be asked.
@@ -186,7 +185,7 @@ impl Store {
         let mut items = vec![self.delete(&key::rule(tenant.id(), &read.id), VERSION, n(read.version))];
         items.push(self.scope_delete(tenant, read));
         items.extend(self.raised_lanes(tenant, Counted::Down));
-        items.push(self.job_put(tenant, &read.scope, now));
+        items.push(self.rules_job(tenant.id(), &read.scope, now));
         match self.transact(items).await {
             Ok(()) => Ok(()),
             Err(NotMade::Refused(_)) => Err(RuleError::ConditionFailed),
@@ -205,11 +204,6 @@ impl Store {
 
     fn scope_delete(&self, tenant: &Tenant, rule: &Rule) -> TransactWriteItem {
         self.delete(&key::rule_scope(tenant.id(), &rule.scope), ID, s(rule.id.as_str()))
-    }
-
-    fn job_put(&self, tenant: &Tenant, scope: &Scope, now: Timestamp) -> TransactWriteItem {
-        let job = NewJob { kind: JobKind::Rules { scope: scope.clone() }, due_at: now, created_at: now };
-        self.put(job.item(tenant.id()).1)
     }
 
     fn raised_lanes(&self, tenant: &Tenant, counted: Counted) -> impl Iterator<Item = TransactWriteItem> {

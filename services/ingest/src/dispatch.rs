@@ -9,6 +9,9 @@
 //! What is to be done much later, and old news that is held, lies apart: it is looked at once a second, and has its turn with the rest
 //! when its time has come.
 //!
+//! One tenant's work never takes the room of another's. Events and jobs are queued by tenant and deliveries by endpoint, so whatever there
+//! is too much of is passed over by one read (`look`); and each kind of work has one pool of the process that tenants share (`share`).
+//!
 //! Everything to be done is an item in the table that says when it is due; nothing is known here that is not written there. Work is
 //! claimed by moving that instant on (`store::due`), so a dispatcher that dies leaves work that comes due by itself, and two that look
 //! at one slot for a moment get in each other's way, but never do each other's work twice.
@@ -23,6 +26,7 @@ mod job;
 mod look;
 mod pace;
 mod room;
+mod share;
 mod slot;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -50,7 +54,7 @@ use self::endpoints::Endpoints;
 use self::hold::Holds;
 use self::instruments::Instruments;
 use self::room::Room;
-use self::slot::SlotTask;
+use self::slot::{Pools, SlotTask};
 use crate::settings::Settings;
 use crate::supervisor::{PANIC_PAUSE, STALLED};
 use crate::wake::Wake;
@@ -75,6 +79,7 @@ struct Dispatch {
     keys: SealingKeys,
     endpoints: Endpoints,
     room: Room,
+    pools: Pools,
     our_side: OurSide,
     wake: Wake,
     pace: Pace,
@@ -109,6 +114,7 @@ impl Dispatcher {
             endpoints: Endpoints::new(store.clone()),
             store: store.clone(),
             room: Room::default(),
+            pools: Pools::default(),
             our_side: OurSide::default(),
             wake,
             pace: webhooks.pace,

@@ -49,7 +49,7 @@ async fn a_scope_has_one_rule() {
 
     let scopes = |item: &str| JobKind::Rules { scope: rule(Some(item), "0").scope };
     let all = jobs(&shelf).await;
-    assert_eq!(all.iter().filter(|kind| **kind == scopes("tea")).count(), 3, "made, deleted, moved to: {all:#?}");
+    assert_eq!(all.iter().filter(|kind| **kind == scopes("tea")).count(), 1, "made, deleted, moved to: {all:#?}");
 }
 
 #[tokio::test]

@@ -1,13 +1,15 @@
-//! Many deliveries at once: an endpoint that is dead takes nothing from the others.
+//! Much work at once: an endpoint that is dead takes nothing from the others, and one tenant nothing from another.
 
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
+use tidemark_domain::TenantId;
+use tidemark_domain::rule::Severity;
 use tidemark_ingest::Settings;
 use tidemark_runtime::clock;
-use tidemark_store::{Endpoint, Slot};
-use tidemark_tests::Reaction;
-use tidemark_tests::deployment::tables;
+use tidemark_store::{Endpoint, Slot, Tenant};
+use tidemark_tests::deployment::{DEADLINE, tables};
+use tidemark_tests::{Fault, Reaction, When, wait_until};
 use tokio::time::{Duration, Instant};
 
 use super::{Scene, new_endpoint, new_event};
@@ -18,8 +20,20 @@ const APART: usize = 1_000;
 /// DynamoDB takes so many writes of a batch.
 const BATCH: usize = 25;
 const WITHIN: Duration = Duration::from_secs(2);
+/// Endpoints of a tenant, each with so many deliveries.
+const SLOW: usize = 40;
+const BACKLOG: usize = 5;
+/// What one tenant may have under way while it is alone: a quarter of 64 exchanges.
+const EXCHANGES_ALONE: usize = 16;
+/// Rules of a tenant that are written at once.
+const RULES: usize = 300;
 
 impl Scene {
+    /// Another tenant has its turn: what is done from now on is done by it.
+    fn act_as(&mut self, tenant: &str) {
+        self.tenant = Tenant::named_by_operator(TenantId::new(tenant).unwrap());
+    }
+
     /// Many deliveries to an endpoint, due now: copies of its first one under other ids, where such places are in the index.
     async fn pile_up(&self, endpoint: &Endpoint, count: usize, place: impl Fn(&str) -> (String, String)) {
         let client = self.deployment.world.dynamodb();
@@ -102,5 +116,55 @@ async fn what_comes_due_behind_a_thousand_deliveries_to_a_dead_endpoint_is_made_
     scene.pile_up(&dead, APART, |id| place(&dead, now, id)).await;
     scene.pile_up(&beside, 1, |id| place(&beside, now + 1, id)).await;
     scene.receiver.until_received("beside", 3).await;
+    worker.kill().await;
+}
+
+#[tokio::test]
+async fn however_many_endpoints_of_a_tenant_answer_slowly_another_tenants_webhook_is_sent_at_once() {
+    let mut scene = Scene::start().await;
+    for _ in 0..SLOW {
+        scene.endpoint("slow", None).await;
+    }
+    scene.receiver.react("slow", |_| Reaction::Slow(WITHIN * 4, 200));
+    for item in 0..BACKLOG {
+        scene.commit(&format!("item-{item}"), 3, clock::now()).await;
+    }
+    let worker = scene.worker_with(|settings| settings.webhooks.pace.timeouts.exchange = WITHIN * 8).await;
+    scene.receiver.until_received("slow", EXCHANGES_ALONE).await;
+    scene.act_as("rival");
+    scene.endpoint("quick", None).await;
+    for round in 1..=2 {
+        let committed = Instant::now();
+        scene.commit(&format!("item-{round}"), 3, clock::now()).await;
+        scene.receiver.until_received("quick", round).await;
+        let took = committed.elapsed();
+        assert!(took < WITHIN, "{took:?}");
+    }
+    assert_eq!(scene.receiver.received("slow").len(), EXCHANGES_ALONE, "the others wait for these");
+    worker.kill().await;
+}
+
+#[tokio::test]
+async fn however_many_jobs_of_a_tenant_wait_another_tenants_is_done_by_the_next_look() {
+    let mut scene = Scene::start().await;
+    for number in 0..RULES {
+        let item = format!("item-{number}");
+        scene.commit_without_point(&item, 3).await;
+        let rule = scene.rule(Some(&item), &[(Severity::Warning, "5")]);
+        scene.store().create_rule(&scene.tenant, &rule, clock::now()).await.unwrap();
+    }
+    // Each of its jobs takes longer than anybody may wait.
+    let is_its = |body: &serde_json::Value| body.to_string().contains("\"T#acme#");
+    scene.deployment.world.front().fault("TransactWriteItems", When::Matching(Box::new(is_its)), Fault::Delay(WITHIN * 2));
+    let worker = scene.worker_with(|settings| settings.webhooks.pace.claim = WITHIN * 8).await;
+    wait_until("jobs to be under way", DEADLINE, async || scene.deployment.world.front().faults("TransactWriteItems") > 0).await;
+    scene.act_as("rival");
+    scene.commit_without_point("tea", 3).await;
+    let rule = scene.rule(None, &[(Severity::Warning, "5")]);
+    let written = Instant::now();
+    scene.store().create_rule(&scene.tenant, &rule, clock::now()).await.unwrap();
+    wait_until("its alert", DEADLINE, async || !scene.alerts().await.is_empty()).await;
+    let took = written.elapsed();
+    assert!(took < WITHIN, "{took:?}");
     worker.kill().await;
 }

@@ -3,10 +3,11 @@
 use jiff::SignedDuration;
 use tidemark_domain::alert::{Act, AlertState, Reason};
 use tidemark_domain::rule::{RepeatEvery, Severity};
-use tidemark_domain::{Alert, Rule};
+use tidemark_domain::{Alert, JobId, Rule};
 use tidemark_runtime::clock;
+use tidemark_store::Work;
 use tidemark_tests::deployment::DEADLINE;
-use tidemark_tests::wait_until;
+use tidemark_tests::{Fault, When, wait_until};
 use tokio::time::{Duration, Instant};
 
 use super::Scene;
@@ -69,6 +70,81 @@ async fn a_rules_job_does_not_undo_what_a_commit_does_meanwhile() {
         let fires = of_item.iter().any(|alert| alert.is_firing());
         assert_eq!(fires, index % 2 == 1, "{item}: {of_item:?}");
     }
+    worker.stop().await;
+}
+
+/// Levels, so many that a pass over them takes several pages.
+const MANY: usize = 260;
+/// How often a rule is written while a pass is under way.
+const WRITES: usize = 50;
+
+impl Scene {
+    /// A rule over many levels that are low, and the job that judges them.
+    async fn judged_slowly(&self) -> (Rule, JobId) {
+        for number in 0..MANY {
+            self.commit_without_point(&format!("item-{number}"), 3).await;
+        }
+        let rule = self.rule(None, &[(Severity::Warning, "5")]);
+        self.store().create_rule(&self.tenant, &rule, clock::now()).await.unwrap();
+        let jobs = self.outstanding().await.into_iter().filter_map(|due| match due.work {
+            Work::Job(id) => Some(id),
+            _ => None,
+        });
+        // Slow enough to be met in the middle.
+        let always = When::Matching(Box::new(|_| true));
+        self.deployment.world.front().fault("TransactWriteItems", always, Fault::Delay(Duration::from_millis(50)));
+        let [job] = &jobs.collect::<Vec<_>>()[..] else { panic!("there is one job") };
+        (rule, job.clone())
+    }
+
+    /// Writes a rule many times; at last so that none of the levels is low.
+    async fn written_often(&self, mut rule: Rule) {
+        for round in 1..=WRITES {
+            let fires = if round == WRITES { "1" } else { ["5", "4"][round % 2] };
+            let to = Rule { thresholds: self.rule(None, &[(Severity::Warning, fires)]).thresholds, ..rule.clone() };
+            rule = self.store().update_rule(&self.tenant, &rule, to, clock::now()).await.unwrap();
+        }
+    }
+
+    /// Waits until all is judged by the rule as it was written last, and says how many passes a job made for that.
+    async fn passes_until_all_is_judged(&self, job: &JobId) -> u64 {
+        wait_until("the job to be done", DEADLINE, async || {
+            self.store().job(&self.tenant, job).await.unwrap().is_some_and(|job| job.is_done)
+        })
+        .await;
+        let firing = self.alerts().await.iter().filter(|alert| alert.is_firing()).count();
+        assert_eq!(firing, 0, "by the last rule none is low");
+        self.store().job(&self.tenant, job).await.unwrap().expect("it is kept for a while").progress.counts["passes"]
+    }
+}
+
+#[tokio::test]
+async fn fifty_writes_of_a_rule_while_a_pass_is_under_way_are_answered_by_two_more_at_most() {
+    let scene = Scene::start().await;
+    let (rule, job) = scene.judged_slowly().await;
+    let worker = scene.worker().await;
+    wait_until("some of them to fire", DEADLINE, async || !scene.alerts().await.is_empty()).await;
+    scene.written_often(rule).await;
+    let is_done = scene.store().job(&scene.tenant, &job).await.unwrap().unwrap().is_done;
+    assert!(!is_done, "the pass was under way all the time");
+    let passes = scene.passes_until_all_is_judged(&job).await;
+    assert!((2..=3).contains(&passes), "{passes}");
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_rule_written_while_the_pass_of_a_killed_worker_was_under_way_is_answered_by_the_next_worker() {
+    let scene = Scene::start().await;
+    let (rule, job) = scene.judged_slowly().await;
+    let worker = scene.worker().await;
+    let cursor = async || scene.store().job(&scene.tenant, &job).await.unwrap().unwrap().progress.cursor;
+    wait_until("a page to be judged", DEADLINE, async || cursor().await.is_some()).await;
+    scene.written_often(rule).await;
+    worker.kill().await;
+    assert!(cursor().await.is_some(), "the pass was broken off");
+    scene.deployment.world.front().no_faults();
+    let worker = scene.worker().await;
+    scene.passes_until_all_is_judged(&job).await;
     worker.stop().await;
 }
 

@@ -9,6 +9,8 @@ use tidemark_store::{DeliveryState, Endpoint, Next, Slot, Trigger, Work};
 use tidemark_tests::deployment::DEADLINE;
 use tidemark_tests::{Reaction, wait_until};
 
+use tokio::time::{Duration, Instant};
+
 use super::{Scene, asked, new_endpoint};
 
 /// More than a look reads at once.
@@ -58,11 +60,39 @@ async fn however_many_endpoints_wait_a_look_is_one_query() {
     let worker = scene.worker().await;
     let own = format!("DUE#{}", slot.number());
     let looks = || queries.count(|query| asked(query) == (own.as_str(), None));
-    wait_until("twenty looks", DEADLINE, async || looks() >= 20).await;
+    wait_until("ten looks", DEADLINE, async || looks() >= 10).await;
     let further = queries.count(|query| matches!(asked(query), (pk, Some(_)) if pk.starts_with(&own)));
-    // A look at what waits reads a page of it, and whether there is anything else; it is made with every second look.
+    // A look at what waits reads a page of it, and whether there is anything else; it is made with every look of an idle slot.
     assert!(further <= looks(), "{further} queries more for {} looks", looks());
     assert!(scene.receiver.all().is_empty());
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn an_idle_slot_is_looked_at_rarely_and_at_once_when_there_is_news() {
+    let scene = Scene::start().await;
+    scene.endpoint("a", None).await;
+    let queries = scene.overhear("Query");
+    let looks = || queries.count(|query| asked(query).0.starts_with("DUE#"));
+    let never = Duration::from_secs(3600);
+    let worker = scene
+        .worker_with(|settings| {
+            let pace = &mut settings.webhooks.pace;
+            (pace.idle_after, pace.idle_look, pace.empty_look) = (Duration::from_secs(1), never, never);
+        })
+        .await;
+    for (round, item) in ["tea", "mug"].into_iter().enumerate() {
+        let (mut before, mut since) = (looks(), Instant::now());
+        wait_until("looks to stop", DEADLINE, async || {
+            if looks() != before {
+                (before, since) = (looks(), Instant::now());
+            }
+            since.elapsed() > Duration::from_secs(2)
+        })
+        .await;
+        scene.stock(item, 3).await;
+        scene.receiver.until_received("a", round + 1).await;
+    }
     worker.stop().await;
 }
 

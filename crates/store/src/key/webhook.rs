@@ -8,10 +8,10 @@ use crate::due::Slot;
 use crate::event::EventKey;
 use crate::id::DeliveryId;
 
-/// Entries of the index that are no delivery: `!` sorts before every endpoint's id.
-pub(crate) const EVENT_LEAD: &str = "!event";
-pub(crate) const JOB_LEAD: &str = "!job";
-/// Deliveries that wait for their time, in a partition of what waits: `!` sorts before every stream's ARN.
+/// What the queues of events and of jobs begin with; a tenant follows. `!` sorts before every endpoint's id.
+const EVENT_LEAD: &str = "!event";
+const JOB_LEAD: &str = "!job";
+/// Deliveries and jobs that wait for their time, in a partition of what waits: `!` sorts before every stream's ARN.
 pub(crate) const LATER_LEAD: &str = "!later";
 
 pub(crate) fn event(tenant: &TenantId, event: &EventKey) -> Key {
@@ -94,6 +94,32 @@ fn family(pk: &str) -> Option<(&str, &str)> {
     pk.strip_prefix("T#")?.split_once('#')?.1.split_once('#')
 }
 
+/// What a tenant's events have in common, among what is due. `/` is no character of a tenant's id, and `#`, which follows, sorts before
+/// all that are: so the queues of two tenants are never mixed.
+pub(crate) fn event_lead(tenant: &TenantId) -> String {
+    format!("{EVENT_LEAD}/{tenant}")
+}
+
+/// What a tenant's jobs have in common, among what is due.
+pub(crate) fn job_lead(tenant: &TenantId) -> String {
+    format!("{JOB_LEAD}/{tenant}")
+}
+
+/// Whether a lead is the queue of a tenant's events. Binaries before this one had a single queue for all tenants' events.
+pub(crate) fn is_event_lead(lead: &str, tenant: &TenantId) -> bool {
+    is_queue(lead, EVENT_LEAD, tenant)
+}
+
+/// Whether a lead is the queue of a tenant's jobs, or the one of all tenants' jobs that binaries before this one had.
+pub(crate) fn is_job_lead(lead: &str, tenant: &TenantId) -> bool {
+    is_queue(lead, JOB_LEAD, tenant)
+}
+
+fn is_queue(lead: &str, of: &str, tenant: &TenantId) -> bool {
+    let rest = lead.strip_prefix(of);
+    rest.is_some_and(|rest| rest.is_empty() || rest.strip_prefix('/') == Some(tenant.as_str()))
+}
+
 /// Where the index has what is due in a slot.
 pub(crate) fn due(slot: Slot) -> String {
     format!("DUE#{}", slot.number())
@@ -107,6 +133,16 @@ pub(crate) fn waiting(slot: Slot) -> String {
 /// A place among what is due: `<lead>#<milliseconds>#<rest>`. The rest makes it one item's own.
 pub(crate) fn due_place(lead: &str, at: Timestamp, rest: &str) -> String {
     format!("{lead}#{:015}#{rest}", at.as_millisecond().max(0))
+}
+
+/// Before all places of a lead, and behind those of every lead that sorts before it.
+pub(crate) fn place_before(lead: &str) -> String {
+    format!("{lead}#")
+}
+
+/// Behind all places of a lead: `~` sorts behind every digit.
+pub(crate) fn place_behind(lead: &str) -> String {
+    format!("{lead}#~")
 }
 
 /// The parts of a [`due_place`].
@@ -137,5 +173,40 @@ mod tests {
         let place = due_place("ep_x", at, "a#b");
         assert_eq!(parse_due_place(&place), Some(("ep_x", at, "a#b")));
         assert!(due_place("ep_x", Timestamp::UNIX_EPOCH, "b") < place && place.as_str() < "ep_x#~");
+    }
+
+    /// As the index sorts them: by bytes.
+    #[test]
+    fn each_tenants_queue_is_one_stretch_behind_the_queue_of_binaries_before_and_before_all_endpoints() {
+        let tenants = ["-", "A", "_", "a", "a-", "a-b", "a0", "aA", "a_", "aa", "b"].map(|id| TenantId::new(id).expect("an id"));
+        let instants = [0, 253_402_207_200_000].map(|at| Timestamp::from_millisecond(at).expect("an instant"));
+        let mut leads = vec![EVENT_LEAD.to_owned()];
+        leads.extend(tenants.iter().map(event_lead));
+        leads.push(JOB_LEAD.to_owned());
+        leads.extend(tenants.iter().map(job_lead));
+        leads.push("ep_01J9Z3NDEKTSV4RRFFQ69G5FAV".to_owned());
+        let mut stretches: Vec<[String; 4]> = Vec::new();
+        for lead in &leads {
+            let [first, last] = instants.map(|at| due_place(lead, at, "x"));
+            let (start, end) = (place_before(lead), place_behind(lead));
+            assert!(start < first && first < last && last < end, "{lead}");
+            assert_eq!(parse_due_place(&first).map(|(lead, ..)| lead.to_owned()).as_ref(), Some(lead));
+            stretches.push([start, first, last, end]);
+        }
+        stretches.sort();
+        let ends = stretches.iter().map(|[.., end]| end).zip(stretches.iter().skip(1).map(|[start, ..]| start));
+        ends.for_each(|(end, start)| assert!(end < start, "{end} and {start} overlap"));
+        assert_eq!(stretches.len(), leads.len());
+    }
+
+    #[test]
+    fn a_queue_is_its_own_tenants_or_that_of_binaries_before() {
+        let tenant = TenantId::new("a").expect("an id");
+        for (lead, is_events) in
+            [("!event/a", true), ("!event", true), ("!event/a-b", false), ("!event/", false), ("!job/a", false)]
+        {
+            assert_eq!(is_event_lead(lead, &tenant), is_events, "{lead}");
+        }
+        assert!(is_job_lead("!job", &tenant) && is_job_lead(&job_lead(&tenant), &tenant) && !is_job_lead("!jobs", &tenant));
     }
 }

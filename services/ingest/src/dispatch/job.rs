@@ -4,7 +4,8 @@
 //! on there, and does at most one page again. That is harmless: each thing a job writes is written on condition that it is as it was
 //! read, and what is done already is found done.
 //!
-//! A job that has had its turn is due again at once, behind the others of its slot: a long one holds up none of them.
+//! A job that has had its turn is due again at once, behind its tenant's others: a long one holds up none of them. Tenants share the jobs
+//! that may be under way in the process, so one tenant's jobs hold up no other's.
 
 mod recover;
 mod repeat;
@@ -13,7 +14,7 @@ mod rules;
 use std::time::Duration;
 
 use tidemark_runtime::clock;
-use tidemark_store::{Claimed, Due, Job, JobKind, Slot};
+use tidemark_store::{Claimed, Due, Job, JobEnd, JobKind, Slot};
 use tokio::time::Instant;
 
 use self::recover::Recovery;
@@ -43,16 +44,13 @@ impl Dispatch {
         let Some(mut job) = self.store.claim_job(due, self.claim_end()).await? else { return Ok(()) };
         let mut work = match job.value.kind.clone() {
             JobKind::Repeat { alert } => return self.repeat(&mut job, &alert).await,
-            JobKind::Rules { scope } => Pages::Judge(self.judge(&job, scope).await?),
+            JobKind::Rules { scope } => Pages::Judge(self.judge(&mut job, scope).await?),
             JobKind::Recover { endpoint, since, until } => Pages::Recovery(self.recovery(endpoint, since, until)),
         };
         let begun = Instant::now();
         loop {
             match work.next(&mut job).await? {
-                Page::Done => {
-                    self.store.finish_job(&job, clock::now()).await?;
-                    return Ok(());
-                }
+                Page::Done => return self.finish(&mut job).await,
                 Page::More(cursor) => job.value.progress.cursor = Some(cursor),
             }
             let is_over = begun.elapsed() >= TURN || self.stop.is_cancelled();
@@ -63,6 +61,16 @@ impl Dispatch {
                 return Ok(());
             }
         }
+    }
+}
+
+impl Dispatch {
+    /// Ends a job's pass. If it was asked for again meanwhile, the next pass has its turn as any job that is due.
+    async fn finish(&self, job: &mut Claimed<Job>) -> Result<(), Error> {
+        if self.store.finish_job(job, clock::now()).await? == JobEnd::AskedAgain {
+            self.wake.slot(Slot::of_job(&job.value.id));
+        }
+        Ok(())
     }
 }
 

@@ -18,16 +18,17 @@ use tokio::time::Instant;
 use super::instruments::EventFate;
 use super::look::{Look, Met, Seen};
 use super::room::Permit;
+use super::share::{Pool, Share};
 use super::{Dispatch, Error};
 
-/// Events fanned out at once, of one slot.
-const EVENTS_MAX: usize = 16;
-/// Events that were held and are let go at once, of one slot: none of them is in a hurry.
-const HELD_MAX: usize = 8;
-/// Deliveries moved to their endpoints' queues at once, of one slot.
+/// Events fanned out at once, of the process.
+const EVENTS_MAX: usize = 64;
+/// Events that were held and are let go from where they wait, at once, of the process. None of them is urgent.
+const HELD_MAX: usize = 16;
+/// Jobs under way at once, of the process.
+const JOBS_MAX: usize = 32;
+/// Entries moved to their queues at once, of one slot.
 const MOVES_MAX: usize = 32;
-/// Jobs under way at once, of one slot.
-const JOBS_MAX: usize = 4;
 /// Shortest time between two looks: what is told or ends meanwhile is seen by one.
 const LOOK_PAUSE: Duration = Duration::from_millis(20);
 /// How long what is under way is waited for when the process stops: longer than an exchange and its writing down.
@@ -40,33 +41,37 @@ pub(super) struct SlotTask {
     mine: watch::Receiver<BTreeSet<Slot>>,
     /// Rings when there is news, of the slot or of whose it is.
     bell: Arc<Notify>,
-    rooms: Rooms,
+    moves: Arc<Semaphore>,
     tasks: JoinSet<Result<(), Error>>,
     /// Where the entries were seen that tasks are about. A task has moved its own, but the index may still show it.
     under_way: HashMap<task::Id, DuePlace>,
     looked_at: Instant,
     look_due: Instant,
+    /// Nothing was due, and there was no news, since then.
+    quiet_since: Instant,
     /// When what waits is looked at, and what the last look at it met.
     waiting_due: Instant,
     waiting: Met,
+    /// Behind which places the next looks begin, by part.
+    starts: [Option<DuePlace>; 2],
     /// The last look passed over something for lack of room.
     is_full: bool,
 }
 
-/// How much of each kind may be under way, of one slot.
-struct Rooms {
-    events: Arc<Semaphore>,
-    held: Arc<Semaphore>,
-    jobs: Arc<Semaphore>,
-    moves: Arc<Semaphore>,
+/// How much may be under way at once in the process, shared by tenants. Deliveries have their own [`Room`](super::room::Room).
+#[derive(Debug)]
+pub(super) struct Pools {
+    events: Pool,
+    held: Pool,
+    jobs: Pool,
 }
 
 /// Room for a piece of work; given back when dropped.
 enum Ticket {
     Delivery(Permit),
-    Event(OwnedSemaphorePermit),
-    Job(OwnedSemaphorePermit),
-    /// To have a delivery that waited take its turn: there is no room to make it.
+    Event(Share),
+    Job(Share),
+    /// To have something that waited apart take its turn in its queue: there is no room to do it now.
     Move(OwnedSemaphorePermit),
 }
 
@@ -77,22 +82,29 @@ enum Part {
     Waiting,
 }
 
+impl Default for Pools {
+    fn default() -> Self {
+        Self { events: Pool::new(EVENTS_MAX), held: Pool::new(HELD_MAX), jobs: Pool::new(JOBS_MAX) }
+    }
+}
+
 impl SlotTask {
     pub(super) fn new(slot: Slot, dispatch: Arc<Dispatch>, mine: watch::Receiver<BTreeSet<Slot>>, bell: Arc<Notify>) -> Self {
-        let [events, held, jobs, moves] = [EVENTS_MAX, HELD_MAX, JOBS_MAX, MOVES_MAX].map(|most| Arc::new(Semaphore::new(most)));
         let now = Instant::now();
         Self {
             slot,
             dispatch,
             mine,
             bell,
-            rooms: Rooms { events, held, jobs, moves },
+            moves: Arc::new(Semaphore::new(MOVES_MAX)),
             tasks: JoinSet::new(),
             under_way: HashMap::new(),
             looked_at: now,
             look_due: now,
+            quiet_since: now,
             waiting_due: now,
             waiting: Met::default(),
+            starts: [None, None],
             is_full: false,
         }
     }
@@ -100,13 +112,17 @@ impl SlotTask {
     pub(super) async fn run(mut self, progress: Progress) {
         let stop = self.dispatch.stop.clone();
         loop {
-            // A look is due every half second at least.
+            // A look is due every second at least.
             progress.touch();
             tokio::select! {
                 biased;
                 () = stop.cancelled() => break,
                 Some(ended) = self.tasks.join_next_with_id() => self.end(ended),
-                () = self.bell.notified() => self.look_soon(),
+                () = self.bell.notified() => {
+                    // The index lags a little: a look at once may come before the entry that the news is about.
+                    self.quiet_since = Instant::now();
+                    self.look_soon();
+                }
                 () = tokio::time::sleep_until(self.look_due) => self.look().await,
             }
         }
@@ -142,19 +158,21 @@ impl SlotTask {
     /// Looks through the slot, and begins what is due.
     async fn look(&mut self) {
         self.looked_at = Instant::now();
-        self.look_due = self.looked_at + self.dispatch.pace.look;
         let mut met = Met::default();
         if self.mine.borrow().contains(&self.slot) {
             met = self.look_through(Part::Due).await;
             if self.waiting_due <= self.looked_at {
                 self.waiting = self.look_through(Part::Waiting).await;
-                let next = if self.waiting.is_full { self.looked_at } else { self.looked_at + self.dispatch.pace.waiting_look() };
-                self.waiting_due = self.waiting.next_due.map_or(next, |due| next.min(instant_of(due)));
+                self.waiting_due = self.waiting_due_next();
             }
             met = met.and(self.waiting);
         } else {
-            (self.waiting, self.waiting_due) = (Met::default(), self.looked_at);
+            (self.waiting, self.waiting_due, self.starts) = (Met::default(), self.looked_at, [None, None]);
         }
+        if met.due > 0 {
+            self.quiet_since = self.looked_at;
+        }
+        self.look_due = self.looked_at + self.dispatch.pace.look_after(self.looked_at.duration_since(self.quiet_since));
         self.dispatch.instruments.backlog(self.slot, met.due, met.oldest_age(clock::now()));
         self.is_full = met.is_full;
         if let Some(next) = met.next_due {
@@ -162,12 +180,26 @@ impl SlotTask {
         }
     }
 
+    /// When what waits is looked at again.
+    fn waiting_due_next(&self) -> Instant {
+        let pace = &self.dispatch.pace;
+        let pause = match self.waiting {
+            Met { is_full: true, .. } => Duration::ZERO,
+            Met { is_any: false, .. } => pace.empty_waiting_look(),
+            _ => pace.waiting_look(),
+        };
+        let next = self.looked_at + pause;
+        self.waiting.next_due.map_or(next, |due| next.min(instant_of(due)))
+    }
+
     async fn look_through(&mut self, part: Part) -> Met {
-        let mut look = Look::new(clock::now());
+        let mut look = Look::new(clock::now(), self.starts[part as usize].take());
         if let Err(error) = self.look_at(part, &mut look).await {
             tracing::warn!(slot = self.slot.number(), ?part, error = %chain(&error), "the slot cannot be read; trying again");
         }
-        look.met
+        let met = look.met;
+        self.starts[part as usize] = look.next_start();
+        met
     }
 
     async fn look_at(&mut self, part: Part, look: &mut Look<DuePlace>) -> Result<(), Error> {
@@ -182,13 +214,14 @@ impl SlotTask {
                 }
                 let at = self.time_of(&due, look.now).await?;
                 let is_under_way = self.under_way.values().any(|other| *other == place);
-                let seen = Seen { at, place, kind_end: due.place_behind_its_kind(), is_under_way };
+                let (kind_start, kind_end) = (due.place_before_its_kind(), due.place_behind_its_kind());
+                let seen = Seen { at, place, kind_start, kind_end, is_under_way };
                 if let Some(ticket) = look.judge(seen, || self.ticket(&due)) {
                     self.begin(due, ticket);
                 }
             }
-            next = page.next.filter(|_| !self.dispatch.stop.is_cancelled());
-            if next.is_none() {
+            next = page.next;
+            if self.dispatch.stop.is_cancelled() || !look.goes_on(next.as_ref()) {
                 return Ok(());
             }
         }
@@ -212,16 +245,15 @@ impl SlotTask {
     }
 
     fn ticket(&self, due: &Due) -> Option<Ticket> {
-        let of = |room: &Arc<Semaphore>| room.clone().try_acquire_owned().ok();
-        match &due.work {
-            Work::Event(_) => of(&self.rooms.events).map(Ticket::Event),
-            Work::Held { .. } => of(&self.rooms.held).map(Ticket::Event),
-            Work::Job(_) => of(&self.rooms.jobs).map(Ticket::Job),
-            Work::Delivery(delivery) => {
-                let to_move = || of(&self.rooms.moves).filter(|_| due.is_apart()).map(Ticket::Move);
-                self.dispatch.room.take(&delivery.endpoint).map(Ticket::Delivery).or_else(to_move)
-            }
-        }
+        let (tenant, pools) = (due.tenant.id(), &self.dispatch.pools);
+        let to_do = match &due.work {
+            Work::Event(_) => pools.events.take(tenant).map(Ticket::Event),
+            Work::Held { .. } => pools.held.take(tenant).map(Ticket::Event),
+            Work::Job(_) => pools.jobs.take(tenant).map(Ticket::Job),
+            Work::Delivery(delivery) => self.dispatch.room.take(tenant, &delivery.endpoint).map(Ticket::Delivery),
+        };
+        let to_move = || self.moves.clone().try_acquire_owned().ok().map(Ticket::Move);
+        to_do.or_else(|| if due.is_apart() { to_move() } else { None })
     }
 
     fn begin(&mut self, due: Due, ticket: Ticket) {

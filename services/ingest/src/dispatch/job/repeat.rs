@@ -26,10 +26,10 @@ impl Dispatch {
         };
         match self.store.act(&job.tenant, id, now, decide).await {
             Ok(alert) => self.after_repeat(job, &alert).await,
-            Err(ActError::NotFound) => self.end(job).await,
+            Err(ActError::NotFound) => self.finish(job).await,
             Err(ActError::Refused(error)) => Err(error),
             Err(ActError::Store(tidemark_store::Error::ConditionFailed)) => {
-                self.store.put_off(job, now + OVERTAKEN).await?;
+                self.store.put_job_off(job, now + OVERTAKEN, now).await?;
                 Ok(())
             }
             Err(ActError::Store(error)) => Err(error.into()),
@@ -41,15 +41,10 @@ impl Dispatch {
         self.wake.slot(Slot::of_event(&EventKey::Alert { alert: alert.id.clone(), sequence: alert.sequence }));
         match alert.repeat_at() {
             Some(at) => {
-                self.store.put_off(job, at).await?;
+                self.store.put_job_off(job, at, clock::now()).await?;
                 Ok(())
             }
-            None => self.end(job).await,
+            None => self.finish(job).await,
         }
-    }
-
-    async fn end(&self, job: &Claimed<Job>) -> Result<(), Error> {
-        self.store.finish_job(job, clock::now()).await?;
-        Ok(())
     }
 }

@@ -1,7 +1,8 @@
 //! Judging the levels of a rule's scope anew, after the rule was made, changed or deleted.
 //!
-//! The rules are read after the job was written, and so hold what it was written for. What is decided by them is written on condition
-//! that they, and the rows, are still as they were read: a commit that changes a level meanwhile is decided by the new rules itself.
+//! The rules are read after the job was claimed, and so hold all that the pass answers (`store::job`). What is decided by them is written
+//! on condition that they, and the rows, are still as they were read: a commit that changes a level meanwhile is decided by the new
+//! rules itself.
 
 use std::sync::Arc;
 
@@ -32,7 +33,10 @@ pub(super) struct Judge<'a> {
 }
 
 impl Dispatch {
-    pub(super) async fn judge(&self, job: &Claimed<Job>, scope: Scope) -> Result<Judge<'_>, Error> {
+    pub(super) async fn judge(&self, job: &mut Claimed<Job>, scope: Scope) -> Result<Judge<'_>, Error> {
+        if job.value.progress.cursor.is_none() {
+            count(job, "passes", 1);
+        }
         let (tenant, lane) = (job.tenant.clone(), RulesLane::of(job.value.id.as_str()));
         let rules = Rules::read(&self.store, &tenant, lane).await?;
         Ok(Judge { dispatch: self, tenant, scope, lane, rules })
