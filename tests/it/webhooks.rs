@@ -8,6 +8,7 @@ mod fan_out;
 mod heal;
 mod held;
 mod jobs;
+mod retries;
 mod waiting;
 
 use std::collections::BTreeMap;

@@ -1,10 +1,14 @@
 //! Deliveries: one event on its way to one endpoint.
+//!
+//! An attempt is counted when it is claimed, in the claim's own write, before anything is sent. So no request is ever sent that the
+//! delivery's number does not include, whatever happens to the process afterwards.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
 use tidemark_domain::{EndpointId, EventId};
 
 use crate::attempt::ATTEMPTS_MAX;
-use crate::due::{Claim, Claimed, Due, Place};
+use crate::due::{Claim, Place};
 use crate::edit::Edit;
 use crate::error::Error;
 use crate::event::{Event, EventKey};
@@ -14,6 +18,7 @@ use crate::key::{self, EXPIRES_AT, INDEX_SK, Key, PK, SK};
 use crate::read::{Order, Stretch};
 use crate::{Store, Tenant};
 
+mod claim;
 mod finish;
 
 pub use finish::{Finish, Next};
@@ -23,6 +28,9 @@ const EVENT_TYPE: &str = "event_type";
 const STATE: &str = "state";
 const ATTEMPTS: &str = "attempts";
 const ROUND_BEGAN: &str = "round_began";
+/// The place in the index of the claim under which an attempt is under way. It counts only while the item is at that place: a binary
+/// that does not know this attribute moves the item and leaves it behind.
+const UNDER_WAY: &str = "under_way";
 const TRIGGER: &str = "trigger";
 const CREATED_AT: &str = "created_at";
 const LAST_AT: &str = "last_at";
@@ -40,10 +48,14 @@ pub struct Delivery {
     pub event: EventKey,
     pub event_type: String,
     pub state: DeliveryState,
-    /// Attempts made so far.
+    /// Attempts so far, from 0 to [`ATTEMPTS_MAX`]. An attempt counts from its claim on: one that is under way is included, and so is
+    /// one whose process ended before its result was recorded.
     pub attempts: u32,
-    /// How many of them were made before the present round of the schedule: what is requeued begins a new one.
+    /// How many of them do not belong to the present round of the schedule: those before the last requeuing, and those without a
+    /// result.
     pub round_began: u32,
+    /// A dispatcher had claimed it when it was read, and had not ended the claim. See [`Self::under_way_until`].
+    pub is_claimed: bool,
     /// What the next attempt, or the last one, is made for.
     pub trigger: Trigger,
     pub created_at: Timestamp,
@@ -105,6 +117,9 @@ pub struct DeliveryPage {
 pub enum RequeueError {
     #[error("a delivery is attempted at most {ATTEMPTS_MAX} times")]
     TooManyAttempts,
+    /// An attempt is under way, until this instant at most.
+    #[error("an attempt of the delivery is under way until {until} at most")]
+    UnderWay { until: Timestamp },
     /// It was attempted or requeued since it was read.
     #[error("the delivery was changed meanwhile")]
     ConditionFailed,
@@ -175,6 +190,15 @@ impl Delivery {
         item
     }
 
+    /// The end of the claim under which an attempt is under way at `now`; `None`: no attempt is under way. The claim of a dispatcher
+    /// that crashed counts until its end, because nothing shows that it crashed.
+    pub fn under_way_until(&self, now: Timestamp) -> Option<Timestamp> {
+        match self.state {
+            DeliveryState::Pending { due_at } if self.is_claimed && now < due_at => Some(due_at),
+            _ => None,
+        }
+    }
+
     fn read(stored: &Stored<'_>) -> Result<Self, Error> {
         let key = Key { pk: stored.text(PK)?, sk: stored.text(SK)? };
         let last_at = stored.optional_moment(LAST_AT)?;
@@ -193,6 +217,7 @@ impl Delivery {
             state: DeliveryState::read(stored)?,
             attempts: stored.number(ATTEMPTS)?.unwrap_or_default(),
             round_began: stored.number(ROUND_BEGAN)?.unwrap_or_default(),
+            is_claimed: is_claimed(stored)?,
             trigger: Trigger::read(stored, TRIGGER)?,
             created_at: stored.moment(CREATED_AT)?,
             last: last.transpose()?,
@@ -221,16 +246,9 @@ impl Store {
         Ok(DeliveryPage { deliveries, next })
     }
 
-    /// Claims a delivery; `None`: it is another's, or done.
-    ///
-    /// # Errors
-    /// When DynamoDB cannot be asked.
-    pub async fn claim_delivery(&self, due: &Due, until: Timestamp) -> Result<Option<Claimed<Delivery>>, Error> {
-        self.claim(due, until, Delivery::read).await
-    }
-
-    /// Has a delivery attempted at once, whatever its state, in a round of its own, if it is still as it was read. One that is under
-    /// way is attempted again, and how the attempt under way ends is not recorded.
+    /// Makes a delivery due at `now`, whatever its state, and starts a new round of the schedule, if the delivery is still as it was
+    /// read. One that is under way is refused: a second request would be sent before the first has a result. A claim between the
+    /// reading and this write changes the place in the index and the number of attempts, so the condition refuses it, too.
     ///
     /// # Errors
     /// See [`RequeueError`].
@@ -244,7 +262,11 @@ impl Store {
         if read.attempts >= ATTEMPTS_MAX {
             return Err(RequeueError::TooManyAttempts);
         }
+        if let Some(until) = read.under_way_until(now) {
+            return Err(RequeueError::UnderWay { until });
+        }
         let edit = Edit::of(&key::delivery(tenant.id(), &read.id)).only_if(STATE, s(read.state.as_str()));
+        let edit = edit.only_if_still(ATTEMPTS, attempts_as_stored(read.attempts));
         let edit = match read.state {
             // It makes no difference in which of its two places it waits for that.
             DeliveryState::Pending { due_at } => {
@@ -253,7 +275,7 @@ impl Store {
             }
             _ => edit,
         };
-        let edit = Place::delivery(&read.id, now).set_by(edit);
+        let edit = Place::delivery(&read.id, now).set_by(edit).remove(UNDER_WAY);
         let edit = edit.set(STATE, s("pending")).set(TRIGGER, s(trigger.as_str())).set(ROUND_BEGAN, n(read.attempts));
         match self.edit(edit.set(EXPIRES_AT, n((now + RETENTION).as_second()))).await {
             Ok(item) => Ok(Delivery::read(&Stored(&item))?),
@@ -261,4 +283,15 @@ impl Store {
             Err(error) => Err(error.into()),
         }
     }
+}
+
+/// Whether the claim that the item stands under is a dispatcher's, for an attempt.
+fn is_claimed(stored: &Stored<'_>) -> Result<bool, Error> {
+    let marked = stored.optional_text(UNDER_WAY)?;
+    Ok(marked.is_some() && marked == stored.optional_text(INDEX_SK)?)
+}
+
+/// The attribute for a number of attempts. There is none before the first.
+fn attempts_as_stored(attempts: u32) -> Option<AttributeValue> {
+    (attempts > 0).then(|| n(attempts))
 }

@@ -187,7 +187,7 @@ impl Work {
 
 impl Claim {
     /// Where the item is due at another time. It is never the same place: a claim that changes nothing would be no claim.
-    fn moved(&self, to: Timestamp) -> Result<Place, Error> {
+    pub(crate) fn moved(&self, to: Timestamp) -> Result<Place, Error> {
         let corrupt = || Error::Corrupt { key: self.key.to_string(), problem: "it is no work".to_owned() };
         let work = Work::of_key(&self.key).ok_or_else(corrupt)?;
         let tenant = key::tenant_of(&self.key.pk).ok_or_else(corrupt)?;

@@ -188,6 +188,15 @@ impl Vetted {
     pub fn addresses(&self) -> &[IpAddr] {
         &self.0
     }
+
+    /// Those of them that are wanted.
+    ///
+    /// # Errors
+    /// All of them, if none is.
+    pub(crate) fn retain(self, is_wanted: impl Fn(&IpAddr) -> bool) -> Result<Self, Self> {
+        let wanted: Vec<IpAddr> = self.0.iter().filter(|address| is_wanted(address)).copied().collect();
+        if wanted.is_empty() { Err(self) } else { Ok(Self(wanted)) }
+    }
 }
 
 /// Labels of 1 to 63 characters, 253 in all: what DNS can carry.

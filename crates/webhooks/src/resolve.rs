@@ -1,8 +1,18 @@
 //! From a host's name to its addresses: the system's name servers and hosts file, asked by ourselves.
 //!
 //! Names are taken as they stand: the search list of `/etc/resolv.conf` would turn `example.com` into names of the cluster.
+//!
+//! A look-up without an answer has two possible causes. Either our name servers do not work, which is our fault, or they wait for the
+//! servers of the name, which do not answer: whoever owns the name can bring that about. So the name servers are asked about the root
+//! zone, which no tenant can influence, before the fault is called ours.
+
+mod probe;
+#[cfg(test)]
+mod tests;
 
 use std::net::IpAddr;
+use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::FutureExt;
@@ -12,6 +22,9 @@ use hickory_resolver::net::runtime::TokioRuntimeProvider;
 use hickory_resolver::net::{DnsError, NetError};
 use hickory_resolver::proto::op::ResponseCode;
 use hickory_resolver::{ResolverBuilder, TokioResolver};
+use tokio::time::timeout;
+
+use probe::Probe;
 
 /// Answers that are remembered, each for its TTL and at most [`CACHED_FOR_MAX`].
 const CACHE_ENTRIES: u64 = 1024;
@@ -24,15 +37,20 @@ const QUESTION_TIMEOUT: Duration = Duration::from_millis(1500);
 /// Times that a question is asked again when there was no answer.
 const QUESTIONS_AGAIN: usize = 2;
 
+/// The share of a resolver's limit that a look-up has before our name servers are asked whether they work. It goes on meanwhile.
+const ALONE: f64 = 0.75;
+/// The share that this probe has. The rest of the limit is a reserve, so that the caller's own timeout does not come first.
+const PROBED: f64 = 0.2;
+
 type Cause = Box<dyn std::error::Error + Send + Sync>;
 
 /// Why a name has no addresses for us.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The name servers answered: there are none, or whoever serves the name is broken.
+    /// The name servers answered that there are none, or that the name's own servers fail; or they work, and did not answer this.
     #[error("the name has no address")]
     NoAddress(#[source] Cause),
-    /// No name server of ours answered. That is not the endpoint's fault.
+    /// No name server of ours answers anything. That is not the endpoint's fault.
     #[error("no name server answers")]
     NoResolver(#[source] Cause),
 }
@@ -46,115 +64,79 @@ pub trait Resolve: Send + Sync {
     fn resolve<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<IpAddr>, Error>>;
 }
 
-/// The system's own: `/etc/hosts`, and the name servers of `/etc/resolv.conf`.
+/// The system's own: `/etc/hosts`, and the name servers of `/etc/resolv.conf`. Clones share the cache and the probe.
 #[derive(Debug, Clone)]
-pub struct SystemResolver(TokioResolver);
+pub struct SystemResolver {
+    names: TokioResolver,
+    probe: Arc<Probe>,
+    /// How long a look-up has before the probe.
+    alone: Duration,
+}
 
 impl SystemResolver {
     /// Reads the system's configuration. Without a usable one only the hosts file is known; every other name is
     /// [`Error::NoResolver`], and a line in the log says so.
-    pub fn new() -> Self {
-        let builder = TokioResolver::builder_tokio().unwrap_or_else(|error| {
-            tracing::warn!(?error, "no name servers: webhooks reach only hosts of the hosts file");
-            TokioResolver::builder_with_config(ResolverConfig::default(), TokioRuntimeProvider::default())
-        });
-        Self::with(builder, QUESTION_TIMEOUT)
+    ///
+    /// Each look-up ends within `limit`, probe included. A caller's own timeout must not be shorter: it could not tell whose fault
+    /// the silence is.
+    pub fn within(limit: Duration) -> Self {
+        let builder = || {
+            TokioResolver::builder_tokio().unwrap_or_else(|error| {
+                tracing::warn!(?error, "no name servers: webhooks reach only hosts of the hosts file");
+                TokioResolver::builder_with_config(ResolverConfig::default(), TokioRuntimeProvider::default())
+            })
+        };
+        Self::with(builder, QUESTION_TIMEOUT, limit)
     }
 
-    fn with(mut builder: ResolverBuilder<TokioRuntimeProvider>, question_timeout: Duration) -> Self {
-        let options = builder.options_mut();
+    fn with(builder: impl Fn() -> ResolverBuilder<TokioRuntimeProvider>, question_timeout: Duration, limit: Duration) -> Self {
+        let mut names = builder();
+        let options = names.options_mut();
         options.ip_strategy = LookupIpStrategy::Ipv4AndIpv6;
         options.cache_size = CACHE_ENTRIES;
         options.positive_max_ttl = Some(CACHED_FOR_MAX);
         options.negative_max_ttl = Some(ABSENT_FOR_MAX);
         options.timeout = question_timeout;
         options.attempts = QUESTIONS_AGAIN;
-        Self(builder.build().expect("only name servers over TLS can be refused, and there are none"))
+        let probe = Arc::new(Probe::new(builder(), limit.mul_f64(PROBED)));
+        Self { names: built(names), probe, alone: limit.mul_f64(ALONE) }
     }
-}
 
-impl Default for SystemResolver {
-    fn default() -> Self {
-        Self::new()
+    async fn look_up(&self, name: &str) -> Result<Vec<IpAddr>, Error> {
+        let mut asked = pin!(self.names.lookup_ip(format!("{}.", name.trim_end_matches('.'))));
+        let early = timeout(self.alone, &mut asked).await.ok();
+        let (found, works) = match early {
+            Some(Ok(found)) => (Ok(found), true),
+            Some(Err(error)) if is_answer(&error) => (Err(error), true),
+            Some(Err(error)) => (Err(error), self.probe.works().await),
+            None => {
+                let (late, works) = tokio::join!(timeout(self.probe.limit(), asked), self.probe.works());
+                (late.unwrap_or(Err(NetError::Timeout)), works)
+            }
+        };
+        match found {
+            Ok(found) => Ok(found.iter().collect()),
+            Err(error) if works || is_answer(&error) => Err(Error::NoAddress(error.into())),
+            Err(error) => Err(Error::NoResolver(error.into())),
+        }
     }
 }
 
 impl Resolve for SystemResolver {
     fn resolve<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<IpAddr>, Error>> {
-        let absolute = format!("{}.", name.trim_end_matches('.'));
-        async move { self.0.lookup_ip(absolute).await.map(|found| found.iter().collect()).map_err(Error::from) }.boxed()
+        self.look_up(name).boxed()
     }
 }
 
-impl From<NetError> for Error {
-    fn from(error: NetError) -> Self {
-        match error {
-            // A server that refuses to serve us is ours to set right; one that failed to find out is the name's.
-            NetError::Dns(DnsError::ResponseCode(ResponseCode::Refused)) => Self::NoResolver(error.into()),
-            NetError::Dns(_) | NetError::Proto(_) => Self::NoAddress(error.into()),
-            _ => Self::NoResolver(error.into()),
-        }
-    }
+fn built(builder: ResolverBuilder<TokioRuntimeProvider>) -> TokioResolver {
+    builder.build().expect("only name servers over TLS can be refused, and there are none")
 }
 
-#[cfg(test)]
-mod tests {
-    use std::net::{Ipv4Addr, SocketAddr};
-
-    use hickory_resolver::config::{ConnectionConfig, NameServerConfig};
-    use tokio::net::UdpSocket;
-    use tokio::task::JoinSet;
-
-    use super::*;
-
-    /// Asks one name server on loopback.
-    fn asking(server: SocketAddr) -> SystemResolver {
-        let mut connection = ConnectionConfig::udp();
-        connection.port = server.port();
-        let servers = vec![NameServerConfig::new(server.ip(), true, vec![connection])];
-        let config = ResolverConfig::from_parts(None, vec![], servers);
-        let builder = TokioResolver::builder_with_config(config, TokioRuntimeProvider::default());
-        SystemResolver::with(builder, Duration::from_millis(300))
-    }
-
-    /// A name server that answers every question with this code, and no records.
-    async fn name_server(code: ResponseCode, tasks: &mut JoinSet<()>) -> SocketAddr {
-        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port");
-        let address = socket.local_addr().expect("a bound socket");
-        tasks.spawn(async move {
-            let mut packet = [0; 512];
-            loop {
-                let (length, sender) = socket.recv_from(&mut packet).await.expect("a question");
-                // An answer, with recursion; no records of any kind.
-                packet[2..4].copy_from_slice(&[0x81, 0x80 | code.low()]);
-                packet[6..12].fill(0);
-                let question = packet[12..length].iter().position(|byte| *byte == 0).expect("a name ends") + 12 + 5;
-                socket.send_to(&packet[..question], sender).await.expect("sent");
-            }
-        });
-        address
-    }
-
-    #[tokio::test]
-    async fn the_machines_own_name_is_known_without_asking() {
-        let addresses = SystemResolver::new().resolve("localhost").await.expect("an address");
-        assert!(!addresses.is_empty() && addresses.iter().all(IpAddr::is_loopback), "{addresses:?}");
-    }
-
-    #[tokio::test]
-    async fn a_name_without_an_address_is_told_from_a_silent_name_server() {
-        let mut tasks = JoinSet::new();
-        for (code, ours) in [
-            (ResponseCode::NXDomain, false),
-            (ResponseCode::NoError, false),
-            (ResponseCode::ServFail, false),
-            (ResponseCode::Refused, true),
-        ] {
-            let server = name_server(code, &mut tasks).await;
-            let error = asking(server).resolve("receiver.test").await.expect_err("no address");
-            assert_eq!(matches!(error, Error::NoResolver(_)), ours, "{code}: {error:?}");
-        }
-        let closed = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).await.expect("a free port").local_addr().expect("bound");
-        assert!(matches!(asking(closed).resolve("receiver.test").await, Err(Error::NoResolver(_))));
+/// A name server of ours did its work, whatever the answer. One that refuses to serve us did not.
+fn is_answer(error: &NetError) -> bool {
+    match error {
+        NetError::Dns(DnsError::ResponseCode(ResponseCode::Refused)) => false,
+        NetError::Dns(_) | NetError::Proto(_) => true,
+        _ => false,
     }
 }

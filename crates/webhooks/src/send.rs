@@ -6,6 +6,7 @@
 
 mod call;
 mod outcome;
+mod route;
 #[cfg(test)]
 mod tests;
 
@@ -34,7 +35,7 @@ pub const SNIPPET_MAX: usize = 1024;
 /// How long the steps of an attempt may take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timeouts {
-    /// Looking the host up.
+    /// Looking the host up. The resolver's own limit is this or less: see [`crate::resolve::SystemResolver::within`].
     pub resolve: Duration,
     /// Connecting, with the TLS handshake.
     pub connect: Duration,
@@ -179,14 +180,20 @@ impl Sender {
             Host::Name(name) => match tokio::time::timeout(self.timeouts.resolve, self.resolver.resolve(name)).await {
                 Ok(Ok(addresses)) => addresses,
                 Ok(Err(resolve::Error::NoAddress(_))) => return Err(Outcome::Dns),
-                // A name server that works says so when the servers of a name do not answer it.
+                // A resolver that works decides within this time whose fault a silence is.
                 Ok(Err(resolve::Error::NoResolver(_))) | Err(_) => return Err(Outcome::NoResolver),
             },
         };
-        self.policy.judge(target, &addresses).map_err(|denied| {
+        let vetted = self.policy.judge(target, &addresses).map_err(|denied| {
             tracing::debug!(?denied, "a webhook's host has an address that must not be reached");
             if denied == Denied::NoAddress { Outcome::Dns } else { Outcome::DeniedAddress }
-        })
+        })?;
+        match vetted.retain(|address| route::has_route(*address)) {
+            Ok(routed) => Ok(routed),
+            Err(without) if without.addresses().iter().all(IpAddr::is_ipv6) => Err(Outcome::Connect),
+            // Without a route for IPv4 we reach no host: the exchange will say what is wrong.
+            Err(without) => Ok(without),
+        }
     }
 }
 

@@ -35,7 +35,9 @@ pub(crate) struct Webhooks {
 pub(crate) enum UrlError {
     #[error(transparent)]
     Problem(#[from] UrlProblem),
-    #[error(transparent)]
+    /// One text for all: the difference between no address and one that must not be reached would show a tenant which names the DNS
+    /// of our own network knows.
+    #[error("the host has no address that webhooks may be sent to; give an https URL of a host on the public internet")]
     Denied(#[from] Denied),
     /// Not the URL's fault.
     #[error("no name server answers")]
@@ -44,7 +46,7 @@ pub(crate) enum UrlError {
 
 impl Webhooks {
     pub(crate) fn new(policy: UrlPolicy, keys: &SecretKeys) -> Self {
-        let resolver: Arc<dyn Resolve> = Arc::new(SystemResolver::new());
+        let resolver: Arc<dyn Resolve> = Arc::new(SystemResolver::within(TEST_TIMEOUTS.resolve));
         let sender = Sender::new(policy, Arc::clone(&resolver), env!("CARGO_PKG_VERSION")).with_timeouts(TEST_TIMEOUTS);
         let sealing = SealingKeys::new(&keys.current, keys.previous.as_ref());
         Self { sender: Arc::new(sender), resolver, sealing }
@@ -64,7 +66,7 @@ impl Webhooks {
             Ok(Err(resolve::Error::NoAddress(_))) => return Err(Denied::NoAddress.into()),
             Ok(Err(resolve::Error::NoResolver(_))) | Err(_) => return Err(UrlError::NoResolver),
         };
-        policy.judge(&target, &addresses)?;
+        policy.judge(&target, &addresses).inspect_err(|denied| tracing::debug!(?denied, "a URL is refused for its addresses"))?;
         Ok(())
     }
 
@@ -96,5 +98,41 @@ fn owner<'a>(tenant: &'a Tenant, endpoint: &'a EndpointId) -> Owner<'a> {
 impl fmt::Debug for Webhooks {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Webhooks").field("sender", &self.sender).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+    use std::net::IpAddr;
+
+    use futures::FutureExt;
+    use futures::future::BoxFuture;
+
+    use super::*;
+
+    /// Knows these addresses of every name; without any, that there is none.
+    struct Fixed(&'static [&'static str]);
+
+    impl Resolve for Fixed {
+        fn resolve<'a>(&'a self, _: &'a str) -> BoxFuture<'a, Result<Vec<IpAddr>, resolve::Error>> {
+            let found: Vec<IpAddr> = self.0.iter().map(|text| text.parse().expect("an address")).collect();
+            let absent = || resolve::Error::NoAddress(Box::new(io::Error::other("scripted")));
+            async move { if found.is_empty() { Err(absent()) } else { Ok(found) } }.boxed()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_name_with_an_address_of_our_network_looks_like_one_without_any() {
+        let keys = SecretKeys { current: [1; 32], previous: None };
+        let denied = UrlPolicy::new("127.0.0.0/8".parse().expect("a list"), "8.8.8.8/32".parse().expect("a list"));
+        let mut texts = Vec::new();
+        for addresses in [&[][..], &["10.0.0.1"], &["169.254.169.254"], &["8.8.8.8"], &["1.1.1.1", "::1"]] {
+            let known = Webhooks { resolver: Arc::new(Fixed(addresses)), ..Webhooks::new(denied.clone(), &keys) };
+            for url in ["https://host.example/", "http://host.example/", "https://host.internal/"] {
+                texts.push(known.judge(url).await.expect_err("nothing to send to").to_string());
+            }
+        }
+        assert!(texts.iter().all(|text| *text == texts[0]), "{texts:?}");
     }
 }

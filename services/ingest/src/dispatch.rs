@@ -106,7 +106,8 @@ impl Dispatcher {
     ) -> Self {
         let webhooks = &settings.webhooks;
         let policy = UrlPolicy::new(webhooks.allow.clone(), webhooks.deny.clone());
-        let sender = Sender::new(policy, Arc::new(SystemResolver::new()), env!("CARGO_PKG_VERSION"));
+        let sender =
+            Sender::new(policy, Arc::new(SystemResolver::within(webhooks.pace.timeouts.resolve)), env!("CARGO_PKG_VERSION"));
         let dispatch = Dispatch {
             holds: Holds::new(streams.clone(), settings.alert_max_age),
             sender: sender.with_timeouts(webhooks.pace.timeouts),

@@ -1,11 +1,11 @@
 //! Deliveries: listed by endpoint, shown with their attempts, and sent again when somebody asks. ALERTS §4.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tidemark_domain::EndpointId;
 use tidemark_runtime::clock;
-use tidemark_store::{Attempt, EndpointEffect, Finish, Next, Trigger, Work};
+use tidemark_store::{Attempt, Claimed, Delivery, EndpointEffect, Finish, Next, Work};
 
 use super::stock::{Stock, due, shelf};
 use super::webhook_endpoints::{ENDPOINTS, NOWHERE};
@@ -23,16 +23,29 @@ async fn on_their_way(alerts: usize) -> (Stock, EndpointId) {
     (stock, endpoint)
 }
 
-/// Makes the next attempt of each delivery that is due, as a dispatcher does.
-async fn attempt(stock: &Stock, outcome: &str, status: u16, next: Next) {
-    let (store, now) = (&stock.deployment.store, clock::now());
+/// Claims each delivery that is due for half a minute, as a dispatcher does.
+async fn claim(stock: &Stock) -> Vec<Claimed<Delivery>> {
+    let (store, until) = (&stock.deployment.store, clock::now() + SignedDuration::from_secs(30));
+    let mut claimed = Vec::new();
     for due in due(&stock.deployment).await {
         let Work::Delivery(_) = due.work else { continue };
-        let delivery =
-            store.claim_delivery(&due, now + SignedDuration::from_secs(30)).await.unwrap().expect("nobody else claims");
+        claimed.push(store.claim_delivery(&due, until).await.unwrap().expect("nobody else claims"));
+    }
+    claimed
+}
+
+/// Makes the next attempt of each delivery that is due, as a dispatcher does that began ten seconds ago.
+async fn attempt(stock: &Stock, outcome: &str, status: u16, next: Next) {
+    let began = clock::now() - SignedDuration::from_secs(10);
+    finish(stock, claim(stock).await, (outcome, status, began), next).await;
+}
+
+async fn finish(stock: &Stock, claimed: Vec<Claimed<Delivery>>, (outcome, status, at): (&str, u16, Timestamp), next: Next) {
+    let store = &stock.deployment.store;
+    for delivery in claimed {
         let attempt = Attempt {
-            number: delivery.value.attempts + 1,
-            at: now,
+            number: delivery.value.attempts,
+            at,
             trigger: delivery.value.trigger,
             outcome: outcome.to_owned(),
             status: Some(status),
@@ -40,7 +53,6 @@ async fn attempt(stock: &Stock, outcome: &str, status: u16, next: Next) {
             snippet: Some("hello".to_owned()),
             peer: Some("127.0.0.1".to_owned()),
         };
-        assert_eq!(delivery.value.trigger, if attempt.number == 1 { Trigger::Scheduled } else { Trigger::Manual });
         let finish = Finish { attempt, next, effect: EndpointEffect::default() };
         assert!(store.finish_delivery(&delivery, &finish).await.unwrap());
     }
@@ -99,8 +111,9 @@ async fn a_delivery_is_shown_with_its_attempts_and_sent_again_on_request() {
     assert_eq!(retry().await.json_of(202)["state"], "pending", "twice is no harm");
     attempt(&stock, "delivered", 204, Next::Delivered).await;
     let shown = client.get(&path).await.json();
-    let outcomes: Vec<&Value> = shown["attempts"].as_array().unwrap().iter().map(|attempt| &attempt["outcome"]).collect();
-    assert_eq!((&shown["state"], outcomes), (&json!("delivered"), vec![&json!("http_status"), &json!("delivered")]));
+    let listed = |name: &str| shown["attempts"].as_array().unwrap().iter().map(|tried| tried[name].clone()).collect::<Value>();
+    assert_eq!((&shown["state"], listed("outcome")), (&json!("delivered"), json!(["http_status", "delivered"])));
+    assert_eq!((listed("number"), listed("trigger")), (json!([1, 2]), json!(["scheduled", "manual"])));
 
     client.send(Method::POST, &format!("{ENDPOINTS}/{endpoint}/disable"), &[]).await.json();
     assert_eq!(retry().await.problem()["code"], "endpoint_disabled");
@@ -111,5 +124,38 @@ async fn a_delivery_is_shown_with_its_attempts_and_sent_again_on_request() {
     for unknown in ["/v1/deliveries/x", &format!("{}0", path), &path.replace("dlv_0", "dlv_1")] {
         assert_eq!(client.get(unknown).await.problem()["code"], "not_found", "{unknown}");
     }
+    stock.api.stop().await;
+}
+
+#[tokio::test]
+async fn a_retry_is_refused_while_an_attempt_is_under_way_and_a_moment_after_it_began() {
+    let (stock, endpoint) = on_their_way(1).await;
+    let client = stock.client("acme").await;
+    let entry = client.get(&format!("{ENDPOINTS}/{endpoint}/deliveries")).await.json()["data"][0].clone();
+    let path = format!("/v1/deliveries/{}", entry["id"].as_str().unwrap());
+    let retry = async || client.send(Method::POST, &format!("{path}/retry"), &[]).await;
+    let refused = async || {
+        let answer = retry().await;
+        let wait: u64 = answer.header("retry-after").expect("how long to wait").parse().expect("seconds");
+        (answer.status, answer.problem()["code"].as_str().unwrap().to_owned(), wait)
+    };
+    let claimed = claim(&stock).await;
+    assert_eq!(client.get(&path).await.json()["attempt_count"], 1, "it counts before it is over");
+    let (status, code, wait) = refused().await;
+    assert_eq!((status, code.as_str()), (409, "delivery_under_way"));
+    assert!((1..=30).contains(&wait), "{wait}");
+
+    finish(&stock, claimed, ("denied_address", 0, clock::now()), Next::Again { at: clock::now() }).await;
+    let shown = client.get(&path).await.json();
+    assert_eq!((&shown["attempt_count"], &shown["attempts"].as_array().unwrap().len()), (&json!(1), &1));
+    for outcome in [&shown["last_attempt"]["outcome"], &shown["attempts"][0]["outcome"]] {
+        assert_eq!(outcome, "dns", "whether the host's name is known in our network is not shown");
+    }
+    let (status, code, wait) = refused().await;
+    assert_eq!((status, code.as_str()), (409, "retried_too_soon"));
+    assert!((1..=5).contains(&wait), "{wait}");
+
+    attempt(&stock, "timeout", 0, Next::Exhausted).await;
+    assert_eq!(retry().await.json_of(202)["attempt_count"], 2);
     stock.api.stop().await;
 }

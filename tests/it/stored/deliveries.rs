@@ -31,9 +31,10 @@ impl Shelf {
     }
 }
 
-fn finish(number: u32, next: Next) -> Finish {
+/// The end of an attempt that failed.
+fn finish(claimed: &Claimed<Delivery>, next: Next) -> Finish {
     let attempt = Attempt {
-        number,
+        number: claimed.value.attempts,
         at: at(100),
         trigger: Trigger::Scheduled,
         outcome: "http_status".to_owned(),
@@ -83,22 +84,25 @@ async fn an_attempt_is_recorded_under_its_claim_only() {
     let slow = shelf.claimed_delivery(&endpoint, 30_000).await.expect("claimed");
     let id = slow.value.id.clone();
     let quick = shelf.claimed_delivery(&endpoint, 60_000).await.expect("the claim lapsed");
-    assert!(shelf.store.finish_delivery(&quick, &finish(1, Next::Again { at: at(65_000) })).await.unwrap());
-    assert!(!shelf.store.finish_delivery(&slow, &finish(1, Next::Delivered)).await.unwrap());
+    assert_eq!([&slow, &quick].map(|claimed| claimed.value.attempts), [1, 2], "each claim is an attempt");
+    assert!(shelf.store.finish_delivery(&quick, &finish(&quick, Next::Again { at: at(65_000) })).await.unwrap());
+    assert!(!shelf.store.finish_delivery(&slow, &finish(&slow, Next::Delivered)).await.unwrap());
     let stored = shelf.stored(&id).await;
-    assert_eq!((stored.state, stored.attempts), (DeliveryState::Pending { due_at: at(65_000) }, 1));
+    assert_eq!((stored.state, stored.attempts), (DeliveryState::Pending { due_at: at(65_000) }, 2));
+    assert_eq!(stored.round_began, 1, "the attempt without a result is none of the schedule's");
     assert_eq!(stored.last.map(|last| (last.outcome, last.status)), Some(("http_status".to_owned(), Some(500))));
 
     let again = shelf.claimed_delivery(&endpoint, 90_000).await.expect("claimed");
-    let last = Finish { attempt: Attempt { status: None, ..finish(2, Next::Exhausted).attempt }, ..finish(2, Next::Exhausted) };
+    let last = finish(&again, Next::Exhausted);
+    let last = Finish { attempt: Attempt { status: None, ..last.attempt.clone() }, ..last };
     assert!(shelf.store.finish_delivery(&again, &last).await.unwrap());
     assert!(shelf.claimed_delivery(&endpoint, 99_000).await.is_none(), "nothing is due any more");
     let attempts = shelf.store.attempts(&shelf.tenant, &id).await.unwrap();
-    assert_eq!(attempts.iter().map(|attempt| (attempt.number, attempt.status)).collect::<Vec<_>>(), [(1, Some(500)), (2, None)]);
+    assert_eq!(attempts.iter().map(|attempt| (attempt.number, attempt.status)).collect::<Vec<_>>(), [(2, Some(500)), (3, None)]);
 
     let exhausted = shelf.stored(&id).await;
     let requeued = shelf.store.requeue(&shelf.tenant, &exhausted, Trigger::Manual, at(100_000)).await.unwrap();
-    assert_eq!((requeued.attempts, requeued.round_began, requeued.trigger), (2, 2, Trigger::Manual));
+    assert_eq!((requeued.attempts, requeued.round_began, requeued.trigger), (3, 3, Trigger::Manual));
     assert_eq!(requeued.state, DeliveryState::Pending { due_at: at(100_000) });
     let twice = shelf.store.requeue(&shelf.tenant, &exhausted, Trigger::Manual, at(100_000)).await;
     assert!(matches!(twice, Err(RequeueError::ConditionFailed)));
@@ -119,7 +123,7 @@ async fn an_endpoint_that_is_gone_does_not_come_back_by_an_attempt() {
     let delivery = shelf.claimed_delivery(&endpoint.id, 30_000).await.expect("claimed");
     shelf.store.delete_endpoint(&shelf.tenant, &endpoint).await.unwrap();
     let effect = EndpointEffect { health: Some("{}".to_owned()), ..EndpointEffect::default() };
-    let end = Finish { effect, ..finish(1, Next::Cancelled) };
+    let end = Finish { effect, ..finish(&delivery, Next::Cancelled) };
     assert!(shelf.store.finish_delivery(&delivery, &end).await.unwrap(), "the attempt is recorded all the same");
     assert_eq!(shelf.stored(&delivery.value.id).await.state, DeliveryState::Cancelled);
     assert_eq!(shelf.store.attempts(&shelf.tenant, &delivery.value.id).await.unwrap().len(), 1);
@@ -142,4 +146,52 @@ async fn a_held_delivery_waits_for_its_requeuing() {
     assert_eq!((held.state, held.attempts), (DeliveryState::Held, 0));
     shelf.store.requeue(&shelf.tenant, &held, Trigger::Recover, at(70_000)).await.unwrap();
     assert_eq!(shelf.claimed_delivery(&endpoint, 90_000).await.expect("due").value.trigger, Trigger::Recover);
+}
+
+#[tokio::test]
+async fn an_attempt_counts_from_its_claim_on_and_its_number_is_given_back_where_nothing_was_sent() {
+    let shelf = Shelf::new().await;
+    let endpoint = shelf.endpoint().await.id;
+    let event = shelf.claimed_event("tea").await;
+    shelf.store.fan_out(&shelf.tenant, &event.value, std::slice::from_ref(&endpoint), &BTreeSet::new(), at(1)).await.unwrap();
+    let claimed = shelf.claimed_delivery(&endpoint, 30_000).await.expect("claimed");
+    let stored = shelf.stored(&claimed.value.id).await;
+    assert_eq!((stored.attempts, claimed.value.attempts), (1, 1));
+    assert!(shelf.store.settle_delivery(&claimed, Next::Again { at: at(40_000) }).await.unwrap());
+    let stored = shelf.stored(&claimed.value.id).await;
+    assert_eq!((stored.attempts, stored.round_began, stored.is_claimed), (0, 0, false));
+    assert!(!shelf.store.settle_delivery(&claimed, Next::Held).await.unwrap(), "nothing is given back twice");
+
+    let crashed = shelf.claimed_delivery(&endpoint, 50_000).await.expect("claimed");
+    let next = shelf.claimed_delivery(&endpoint, 60_000).await.expect("the claim lapsed");
+    assert!(shelf.store.settle_delivery(&next, Next::Later { at: at(70_000) }).await.unwrap());
+    assert!(!shelf.store.settle_delivery(&crashed, Next::Held).await.unwrap());
+    let stored = shelf.stored(&crashed.value.id).await;
+    assert_eq!((stored.attempts, stored.round_began), (1, 1), "what may have been sent stays counted");
+    shelf.store.requeue(&shelf.tenant, &stored, Trigger::Manual, at(65_000)).await.expect("as it was read");
+}
+
+#[tokio::test]
+async fn a_delivery_under_way_is_not_requeued_until_its_claim_ends() {
+    let shelf = Shelf::new().await;
+    let endpoint = shelf.endpoint().await.id;
+    let event = shelf.claimed_event("tea").await;
+    shelf.store.fan_out(&shelf.tenant, &event.value, std::slice::from_ref(&endpoint), &BTreeSet::new(), at(1)).await.unwrap();
+    let id = shelf.claimed_delivery(&endpoint, 30_000).await.expect("claimed").value.id;
+    let under_way = shelf.stored(&id).await;
+    assert_eq!(under_way.under_way_until(at(29_999)), Some(at(30_000)));
+    let refused = shelf.store.requeue(&shelf.tenant, &under_way, Trigger::Manual, at(29_999)).await;
+    assert!(matches!(refused, Err(RequeueError::UnderWay { until }) if until == at(30_000)), "{refused:?}");
+    // Its dispatcher crashed.
+    let requeued = shelf.store.requeue(&shelf.tenant, &under_way, Trigger::Manual, at(30_000)).await.expect("the claim ended");
+    assert_eq!((requeued.is_claimed, requeued.attempts, requeued.round_began), (false, 1, 1));
+
+    // A binary that does not know the mark moves the item and leaves the mark where it is.
+    let claimed = shelf.claimed_delivery(&endpoint, 60_000).await.expect("claimed");
+    let due = shelf.due(Slot::of_endpoint(&endpoint), None).await;
+    let due = due.into_iter().find(|due| due.work == Work::Delivery(id.clone())).expect("due at the claim's end");
+    assert!(shelf.store.queue_up(&due).await.unwrap());
+    let moved = shelf.stored(&claimed.value.id).await;
+    assert_eq!((moved.is_claimed, moved.under_way_until(at(40_000))), (false, None));
+    shelf.store.requeue(&shelf.tenant, &moved, Trigger::Manual, at(40_000)).await.expect("nothing is under way");
 }

@@ -26,8 +26,11 @@ async fn a_delivery_under_way_when_its_worker_is_killed_is_made_by_the_next_one(
     let worker = scene.worker().await;
     let again = scene.receiver.until_taken("a", &["fired"]).await.remove(0);
     assert_eq!((again.id(), &again.body), (first.id(), &first.body));
-    assert_eq!(again.header("tidemark-webhook-attempt"), "1", "nobody noted the first one");
+    assert_eq!(again.header("tidemark-webhook-attempt"), "2", "the first one counts, too");
     scene.until_all(&endpoint, 1, DeliveryState::Delivered).await;
+    let delivery = scene.delivery(&endpoint, first.id()).await;
+    let listed = scene.store().attempts(&scene.tenant, &delivery.id).await.unwrap();
+    assert_eq!((delivery.attempts, listed.iter().map(|attempt| attempt.number).collect::<Vec<_>>()), (2, vec![2]));
     scene.until_nothing_is_due().await;
     worker.stop().await;
 }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{ATTEMPTS, Delivery, DeliveryState, LAST_AT, LAST_ELAPSED, LAST_OUTCOME, LAST_STATUS, STATE};
+use super::{Delivery, DeliveryState, LAST_AT, LAST_ELAPSED, LAST_OUTCOME, LAST_STATUS, STATE};
 use crate::Store;
 use crate::attempt::Attempt;
 use crate::due::{Claimed, Place};
@@ -56,14 +56,15 @@ impl Next {
 }
 
 impl Store {
-    /// Records an attempt of a claimed delivery. False: the claim is lost, and nothing is recorded.
+    /// Records the attempt of a claimed delivery. False: the claim is lost, and nothing is recorded; the attempt stays counted, and its
+    /// number has no entry in the list.
     ///
     /// # Errors
     /// When DynamoDB cannot be asked.
     pub async fn finish_delivery(&self, delivery: &Claimed<Delivery>, finish: &Finish) -> Result<bool, Error> {
         let table = &self.tables.data;
         let Finish { attempt, next, effect } = finish;
-        let edit = next.edit(delivery)?.set(ATTEMPTS, n(attempt.number)).set(LAST_AT, s(attempt.at.to_string()));
+        let edit = delivery.counted(next.edit(delivery)?).set(LAST_AT, s(attempt.at.to_string()));
         let edit = edit.set(LAST_OUTCOME, s(&attempt.outcome)).set_or_remove(LAST_STATUS, attempt.status.map(n));
         let edit = edit.set(LAST_ELAPSED, n(attempt.elapsed_ms));
         let attempted = self.put(attempt.item(&delivery.tenant, &delivery.value.id));
@@ -84,12 +85,12 @@ impl Store {
         }
     }
 
-    /// Ends or puts off a claimed delivery without an attempt. False: the claim is lost.
+    /// Ends or puts off a claimed delivery without an attempt, and gives the attempt's number back. False: the claim is lost.
     ///
     /// # Errors
     /// When DynamoDB cannot be asked.
     pub async fn settle_delivery(&self, delivery: &Claimed<Delivery>, next: Next) -> Result<bool, Error> {
-        match self.edit(next.edit(delivery)?).await {
+        match self.edit(delivery.uncounted(next.edit(delivery)?)).await {
             Ok(_) => Ok(true),
             Err(Error::ConditionFailed) => Ok(false),
             Err(error) => Err(error),

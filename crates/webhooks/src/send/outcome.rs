@@ -24,11 +24,11 @@ pub enum Outcome {
     Gone,
     /// The policy refuses the URL as it is written.
     RefusedUrl,
-    /// The policy refuses an address of the host.
+    /// The policy refuses an address of the host. Tenants see [`Outcome::Dns`] instead.
     DeniedAddress,
-    /// The host has no address.
+    /// The host has no address, or its name servers do not answer.
     Dns,
-    /// Nobody accepts connections there.
+    /// Nothing accepts connections there, or the host has only IPv6 addresses and this machine only IPv4.
     Connect,
     /// The TLS handshake failed.
     Tls,
@@ -42,7 +42,7 @@ pub enum Outcome {
     BadResponse,
     /// A 2xx whose body did not end in time.
     BodyTooSlow,
-    /// No name server of ours answers.
+    /// No name server of ours answers anything.
     NoResolver,
     /// Our own machine or network: no route, no ports, no file descriptors, no certificate authorities.
     Local,
@@ -97,6 +97,13 @@ impl Outcome {
     /// A failure of our own side, which is not charged to the endpoint.
     pub fn is_ours(self) -> bool {
         matches!(self, Self::NoResolver | Self::Local)
+    }
+
+    /// What tenants are shown. Whether a name has an address that must not be reached, or none, is for the operator's eyes: the
+    /// difference would show a tenant which names the DNS of our own network knows.
+    #[must_use]
+    pub fn shown(self) -> Self {
+        if self == Self::DeniedAddress { Self::Dns } else { self }
     }
 
     pub(super) fn of_status(status: StatusCode) -> Self {

@@ -196,6 +196,21 @@ async fn a_closed_port_is_the_receivers_and_a_missing_route_is_ours() {
     assert_eq!((attempt.outcome, attempt.outcome.is_ours()), (Outcome::Local, true));
 }
 
+#[tokio::test]
+async fn a_host_that_only_ipv6_leads_to_is_no_fault_of_ours_where_there_is_none() {
+    let allowing = |resolver| Sender::trusting(RootCertStore::empty(), policy("127.0.0.0/8, 2001:db8::/32"), resolver, "1");
+    // Nobody answers there. Where this machine has a route for IPv6, that is found out by waiting.
+    let attempt =
+        allowing(Scripted::new(&[&["2001:db8::1"]])).with_timeouts(SHORT).send(&request("http://six.test/".into())).await;
+    assert!(!attempt.outcome.is_ours(), "{attempt:?}");
+
+    let receiver = Receiver::start(Reply::status("200 OK", "")).await;
+    let url = format!("http://both.test:{}/hook", receiver.port());
+    receiver.stop().await;
+    let attempt = allowing(Scripted::new(&[&["127.0.0.1", "2001:db8::1"]])).with_timeouts(SHORT).send(&request(url)).await;
+    assert!(!attempt.outcome.is_ours(), "a closed port is the receiver's, whatever other addresses it has: {attempt:?}");
+}
+
 #[test]
 fn every_outcome_reads_back_from_its_text() {
     for outcome in Outcome::ALL {
@@ -204,6 +219,12 @@ fn every_outcome_reads_back_from_its_text() {
         assert_eq!(serde_json::from_str::<Outcome>(&text).expect("its own text"), outcome);
     }
     assert!("ok".parse::<Outcome>().is_err());
+}
+
+#[test]
+fn tenants_see_no_difference_between_no_address_and_one_that_is_denied() {
+    let hidden: Vec<Outcome> = Outcome::ALL.into_iter().filter(|outcome| outcome.shown() != *outcome).collect();
+    assert_eq!((hidden, Outcome::DeniedAddress.shown()), (vec![Outcome::DeniedAddress], Outcome::Dns));
 }
 
 #[test]

@@ -139,10 +139,11 @@ pub(crate) struct AttemptOutcome;
 
 impl PartialSchema for AttemptOutcome {
     fn schema() -> RefOr<Schema> {
-        let words = Outcome::ALL.map(Outcome::as_str);
+        let words = Outcome::ALL.into_iter().filter(|outcome| outcome.shown() == *outcome).map(Outcome::as_str);
         let described = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words)).description(Some(
-            "How an attempt ended. Only `delivered` is a success: a 2xx whose body ended in time. `no_resolver` and `local` are \
-             failures of ours, which are not held against the endpoint.",
+            "How an attempt ended. Only `delivered` is a success: a 2xx whose body ended in time. `dns`: the host has no address, none \
+             that may be reached, or its name servers do not answer. `no_resolver` and `local` are failures of ours, which are not \
+             held against the endpoint.",
         ));
         described.into()
     }

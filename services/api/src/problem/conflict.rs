@@ -1,7 +1,11 @@
 //! Requests that are in order, but not for things as they stand.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use tidemark_domain::{RuleId, TenantId, Zone};
+
+use crate::limits::seconds;
 
 /// What stands against a request.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -18,6 +22,12 @@ pub(crate) enum Conflict {
     EndpointDeleted,
     #[error("the delivery has been attempted as often as any can be")]
     AttemptsSpent,
+    /// Until the attempt's claim ends, at most.
+    #[error("an attempt of the delivery is under way; wait for its result, for as long as Retry-After says at most")]
+    DeliveryUnderWay(Duration),
+    /// Until the pause between attempts is over.
+    #[error("the last attempt of the delivery began a moment ago; wait as Retry-After says")]
+    RetriedTooSoon(Duration),
     #[error("a request with this Idempotency-Key is being answered; ask again for its answer")]
     InFlight,
     #[error("records are counted by days of {0} already: another time zone needs a rebuild")]
@@ -40,6 +50,8 @@ impl Conflict {
             Self::EndpointDisabled => "endpoint_disabled",
             Self::EndpointDeleted => "endpoint_deleted",
             Self::AttemptsSpent => "attempts_spent",
+            Self::DeliveryUnderWay(_) => "delivery_under_way",
+            Self::RetriedTooSoon(_) => "retried_too_soon",
             Self::InFlight => "in_flight",
             Self::TimeZoneFrozen(_) => "time_zone_frozen",
             Self::TenantExists(_) => "tenant_exists",
@@ -50,7 +62,12 @@ impl Conflict {
 
     /// After how many seconds the same request may be answered, where that is a matter of time.
     pub(super) fn retry_after(&self) -> Option<u64> {
-        matches!(self, Self::InFlight).then_some(super::RETRY_AFTER_SECONDS)
+        match self {
+            Self::InFlight => Some(super::RETRY_AFTER_SECONDS),
+            // A client that comes a moment early would be refused again.
+            Self::DeliveryUnderWay(wait) | Self::RetriedTooSoon(wait) => Some(seconds(*wait).max(1)),
+            _ => None,
+        }
     }
 
     /// The id of what is in the way.

@@ -112,7 +112,8 @@ pub(crate) fn components() -> Vec<(&'static str, Response)> {
             problem(
                 "The request conflicts with the present state: `rule_exists` (with the other's id in `existing`), `alert_resolved`, `secrets_live`, \
                  `endpoint_disabled`, `endpoint_deleted`, `attempts_spent`, `time_zone_frozen`, `tenant_exists` (with its id in \
-                 `existing`), `tenant_leaving`, `tenant_has_data`, `in_flight` (with `Retry-After`).",
+                 `existing`), `tenant_leaving`, `tenant_has_data`; with `Retry-After`: `in_flight`, `delivery_under_way`, \
+                 `retried_too_soon`.",
             )
             .build(),
         ),

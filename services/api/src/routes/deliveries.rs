@@ -1,6 +1,8 @@
 //! `GET /v1/webhook-endpoints/{id}/deliveries`, `GET /v1/deliveries/{id}` and `POST /v1/deliveries/{id}/retry`: what was sent, what
 //! is to be sent, and how it went. ALERTS §4.
 
+use std::time::Duration;
+
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
@@ -9,6 +11,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 use tidemark_domain::{EndpointId, EventId};
 use tidemark_store::{Attempt, Delivery, DeliveryId, DeliveryQuery, DeliveryState, LastAttempt, RequeueError, Trigger};
+use tidemark_webhooks::send::Outcome;
 use utoipa::ToSchema;
 
 use crate::auth::{Caller, scope};
@@ -19,6 +22,12 @@ use crate::params::{NoParameters, Params};
 use crate::problem::{ApiError, Conflict, Conflicting, NotFound, Unavailable};
 use crate::routes::webhook_endpoints;
 use crate::state::{ApiState, CHANGE_ATTEMPTS_MAX};
+
+/// A retry is refused until this long after the beginning of the last attempt: the schedule's own first retry comes no sooner.
+///
+/// Without it, a retry for each quick answer would send a receiver as many requests as the limits of the key allow. With it, and with
+/// the refusal while an attempt is under way, a delivery sends its receiver at most one request in this time by hand.
+const RETRY_PAUSE: Duration = Duration::from_secs(5);
 
 /// A page of deliveries, those of the newest events first.
 #[derive(Debug, Serialize, ToSchema)]
@@ -40,7 +49,8 @@ pub(crate) struct DeliveryEntry {
     pub endpoint_id: EndpointId,
     pub event_type: String,
     pub state: DeliveryStateName,
-    /// How many attempts were made.
+    /// How many attempts were begun, one that is under way included. It can be more than are listed: where a process of ours ended
+    /// before the result was recorded, the attempt counts but has no entry.
     pub attempt_count: u32,
     /// What the next attempt is made for, or the last one was.
     #[schema(value_type = AttemptTrigger)]
@@ -60,7 +70,7 @@ pub(crate) struct DeliveryEntry {
 pub(crate) struct DeliveryDetail {
     #[serde(flatten)]
     pub delivery: DeliveryEntry,
-    /// First to last, those of the last 30 days.
+    /// First to last, those of the last 30 days whose result was recorded.
     pub attempts: Vec<Try>,
 }
 
@@ -146,15 +156,20 @@ impl DeliveryStateName {
 
 impl LastTry {
     fn of(LastAttempt { at, outcome, status, elapsed_ms }: LastAttempt) -> Self {
-        Self { at, outcome, status, latency_ms: elapsed_ms }
+        Self { at, outcome: shown(outcome), status, latency_ms: elapsed_ms }
     }
 }
 
 impl Try {
     fn of(Attempt { number, at, trigger, outcome, status, elapsed_ms, snippet, .. }: Attempt) -> Self {
-        let ended = LastTry { at, outcome, status, latency_ms: elapsed_ms };
+        let ended = LastTry { at, outcome: shown(outcome), status, latency_ms: elapsed_ms };
         Self { number, ended, trigger: trigger.as_str(), body: snippet }
     }
+}
+
+/// A stored outcome as tenants are shown it. One that this binary does not know is a newer one's.
+fn shown(stored: String) -> String {
+    stored.parse::<Outcome>().map_or(stored, |outcome| outcome.shown().as_str().to_owned())
 }
 
 /// Lists an endpoint's deliveries.
@@ -210,6 +225,9 @@ pub(crate) async fn get_delivery(
 }
 
 /// Has a delivery attempted again, at once, whatever became of it; with the same `webhook-id` and the same bytes.
+///
+/// Refused while an attempt is under way (`delivery_under_way`), and until 5 seconds after the last attempt began
+/// (`retried_too_soon`). `Retry-After` says how long to wait.
 #[utoipa::path(
     post, path = "/v1/deliveries/{id}/retry", operation_id = "retry_delivery", tag = "webhooks",
     security(("api_key" = ["webhooks:write"])),
@@ -236,14 +254,26 @@ pub(crate) async fn retry_delivery(
             Some(endpoint) if !endpoint.is_enabled() => return Err(Conflict::EndpointDisabled.into()),
             Some(_) => {}
         }
+        if let Some(wait) = pause_left(&read, now) {
+            return Err(Conflict::RetriedTooSoon(wait).into());
+        }
         match state.store.requeue(tenant, &read, Trigger::Manual, now).await {
             Ok(delivery) => return Ok((StatusCode::ACCEPTED, Json(DeliveryEntry::of(delivery)))),
             Err(RequeueError::ConditionFailed) => {}
+            Err(RequeueError::UnderWay { until }) => {
+                return Err(Conflict::DeliveryUnderWay(until.duration_since(now).unsigned_abs()).into());
+            }
             Err(RequeueError::TooManyAttempts) => return Err(Conflict::AttemptsSpent.into()),
             Err(RequeueError::Store(error)) => return Err(ApiError::of_store(error)),
         }
     }
     Err(ApiError::Unavailable(Unavailable::Contended))
+}
+
+/// The rest of [`RETRY_PAUSE`]. The attempt was timed by another machine's clock, which may be ahead.
+fn pause_left(delivery: &Delivery, now: Timestamp) -> Option<Duration> {
+    let began = delivery.last.as_ref()?.at;
+    RETRY_PAUSE.checked_sub(now.duration_since(began).unsigned_abs()).filter(|left| !left.is_zero())
 }
 
 async fn find<S>(state: &ApiState, caller: &Caller<S>, id: &str) -> Result<Delivery, ApiError> {

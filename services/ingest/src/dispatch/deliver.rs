@@ -1,8 +1,10 @@
 //! One delivery: an exchange with its endpoint, and what is noted of it.
 //!
 //! A crash anywhere in here heals by itself. What is claimed comes due again at the claim's end, and is then sent again with the same
-//! id and body: delivery is at least once. What an exchange came to is one transaction (delivery, attempt, endpoint) on condition
-//! that the claim stands, so no attempt is counted twice and none moves a delivery that is another's by now.
+//! id and body: delivery is at least once. The claim counts the attempt, so no request is sent that is not counted. The result of an
+//! exchange is one transaction (delivery, attempt, endpoint) on condition that the claim stands, so no result is recorded twice and
+//! none moves a delivery that another dispatcher has claimed by now. Where nothing was sent, or a fault of ours kept it from the
+//! endpoint, the number is given back under the same condition.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -50,6 +52,16 @@ enum Unsendable {
     Headers(#[from] tidemark_webhooks::headers::Error),
 }
 
+/// What an attempt is made of.
+struct Prepared {
+    request: Request,
+    event: EventId,
+    traceparent: Option<String>,
+    /// When the alert changed, for events of alerts.
+    changed_at: Option<Timestamp>,
+    begun: Timestamp,
+}
+
 /// Whether our own side works, to say so once.
 #[derive(Debug, Default)]
 pub(super) struct OurSide {
@@ -60,33 +72,26 @@ impl Dispatch {
     /// Claims a due delivery, makes one attempt, and notes what came of it.
     pub(super) async fn deliver(&self, due: &Due, permit: &Permit) -> Result<(), Error> {
         let Some(delivery) = self.store.claim_delivery(due, self.claim_end()).await? else { return Ok(()) };
-        let endpoint = match self.endpoints.get(&delivery.tenant, &delivery.value.id.endpoint).await? {
-            Some(endpoint) if endpoint.is_enabled() => endpoint,
-            Some(_) => return self.settle_untried(&delivery, Next::Held).await,
-            None => return self.settle_untried(&delivery, Next::Cancelled).await,
-        };
-        // Events outlive their deliveries by far.
-        let Some(event) = self.store.event(&delivery.tenant, &delivery.value.event).await? else {
-            return self.settle_untried(&delivery, Next::Cancelled).await;
-        };
-        let changed_at = matches!(event.key, EventKey::Alert { .. }).then_some(event.at);
-        let begun = clock::now();
-        let (event_id, traceparent) = (event.id.clone(), event.traceparent.clone());
-        let request = match request(&self.keys, &delivery, &endpoint, event, begun) {
-            Ok(request) => request,
+        if delivery.value.is_spent() {
+            return self.settle_untried(&delivery, Next::Exhausted).await;
+        }
+        let prepared = match self.prepared(&delivery).await {
+            Ok(Some(prepared)) => prepared,
+            Ok(None) => return Ok(()),
             Err(error) => {
-                let (tenant, endpoint) = (delivery.tenant.id(), &endpoint.id);
-                tracing::error!(%tenant, %endpoint, error = %chain(&error), "a delivery cannot be made");
-                return self.put_off_ours(&delivery).await;
+                // Nothing was sent. Where this cannot be written either, the number stays taken; the claim lapses in any case.
+                let given_back = self.store.settle_delivery(&delivery, Next::Again { at: delivery.until() }).await;
+                tracing::debug!(?given_back, "the number of an attempt that was not made");
+                return Err(error);
             }
         };
-        let span = span(&request, &event_id, traceparent.as_deref());
-        let sent = self.sender.send(&request).instrument(span.clone()).await;
+        let span = span(&prepared.request, &prepared.event, prepared.traceparent.as_deref());
+        let sent = self.sender.send(&prepared.request).instrument(span.clone()).await;
         tell(&span, &sent);
         permit.went(&sent);
         self.instruments.attempted(&sent, delivery.value.trigger);
-        // What is sent again when somebody asks for it is no news.
-        if let (Outcome::Delivered, Trigger::Scheduled, Some(at)) = (sent.outcome, delivery.value.trigger, changed_at) {
+        // What is sent again on request is no news.
+        if let (Outcome::Delivered, Trigger::Scheduled, Some(at)) = (sent.outcome, delivery.value.trigger, prepared.changed_at) {
             // Another machine's clock timed the change, and may be ahead.
             let since_change = clock::now().duration_since(at).max(SignedDuration::ZERO).unsigned_abs();
             self.instruments.alert_told(&delivery.value.event_type, since_change);
@@ -95,7 +100,31 @@ impl Dispatch {
         if sent.outcome.is_ours() {
             return self.put_off_ours(&delivery).await;
         }
-        self.note(&delivery, &sent, begun).await
+        self.note(&delivery, &sent, prepared.begun).await
+    }
+
+    /// Reads what a claimed delivery is made of; `None`: there is nothing to send, and the claim is ended.
+    async fn prepared(&self, delivery: &Claimed<Delivery>) -> Result<Option<Prepared>, Error> {
+        let endpoint = match self.endpoints.get(&delivery.tenant, &delivery.value.id.endpoint).await? {
+            Some(endpoint) if endpoint.is_enabled() => endpoint,
+            Some(_) => return self.settle_untried(delivery, Next::Held).await.map(|()| None),
+            None => return self.settle_untried(delivery, Next::Cancelled).await.map(|()| None),
+        };
+        // Events outlive their deliveries by far.
+        let Some(event) = self.store.event(&delivery.tenant, &delivery.value.event).await? else {
+            return self.settle_untried(delivery, Next::Cancelled).await.map(|()| None);
+        };
+        let changed_at = matches!(event.key, EventKey::Alert { .. }).then_some(event.at);
+        let begun = clock::now();
+        let (id, traceparent) = (event.id.clone(), event.traceparent.clone());
+        match request(&self.keys, delivery, &endpoint, event, begun) {
+            Ok(request) => Ok(Some(Prepared { request, event: id, traceparent, changed_at, begun })),
+            Err(error) => {
+                let (tenant, endpoint) = (delivery.tenant.id(), &endpoint.id);
+                tracing::error!(%tenant, %endpoint, error = %chain(&error), "a delivery cannot be made");
+                self.put_off_ours(delivery).await.map(|()| None)
+            }
+        }
     }
 
     /// Writes what an attempt came to.
@@ -122,7 +151,7 @@ impl Dispatch {
         Ok(())
     }
 
-    /// How a delivery goes on.
+    /// How a delivery goes on. Its claim has counted this attempt in `attempts` and, until the end, in `round_began`.
     fn next(&self, delivery: &Delivery, sent: &send::Attempt, effect: &EndpointEffect, endpoint: Option<&Endpoint>) -> Next {
         if sent.outcome == Outcome::Delivered {
             return Next::Delivered;
@@ -133,7 +162,7 @@ impl Dispatch {
         }
         let made = delivery.attempts.saturating_sub(delivery.round_began) + 1;
         let wait = schedule::wait(made + 1, fastrand::f64(), sent.retry_after);
-        match wait.filter(|_| delivery.attempts + 1 < ATTEMPTS_MAX) {
+        match wait.filter(|_| delivery.attempts < ATTEMPTS_MAX) {
             Some(wait) => self.again_after(wait),
             None => Next::Exhausted,
         }
@@ -224,7 +253,7 @@ fn request(
         url: endpoint.url.clone(),
         message: secrets.sign(event.id, now, Bytes::from(event.body)),
         headers: CustomHeaders::new(headers)?,
-        attempt: delivery.value.attempts + 1,
+        attempt: delivery.value.attempts,
         trigger: match delivery.value.trigger {
             Trigger::Scheduled => send::Trigger::Scheduled,
             Trigger::Manual => send::Trigger::Manual,
@@ -245,7 +274,7 @@ fn open(
 
 fn attempt(delivery: &Delivery, sent: &send::Attempt, begun: Timestamp) -> Attempt {
     Attempt {
-        number: delivery.attempts + 1,
+        number: delivery.attempts,
         at: begun,
         trigger: delivery.trigger,
         outcome: sent.outcome.as_str().to_owned(),

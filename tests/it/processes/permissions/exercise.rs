@@ -176,7 +176,6 @@ impl Exercise {
         self.note("GET /v1/webhook-endpoints/{id}/deliveries");
         let delivery = page["data"][0].clone();
         self.call("GET /v1/deliveries/{id}", id(&delivery), Value::Null).await;
-        self.call("POST /v1/deliveries/{id}/retry", id(&delivery), Value::Null).await;
         self.call("POST /v1/webhook-endpoints/{id}/recover", id(&endpoint), since).await;
         let disabled = |endpoint: &Value| endpoint["state"] != "enabled";
         self.client.until("an endpoint to be given up", &format!("/v1/webhook-endpoints/{}", id(&gone)), disabled).await;
@@ -184,6 +183,11 @@ impl Exercise {
             self.call(operation, id(&gone), Value::Null).await;
         }
         self.call("DELETE /v1/webhook-endpoints/{id}", id(&gone), Value::Null).await;
+        // It is refused until a moment after the last attempt.
+        self.note("POST /v1/deliveries/{id}/retry");
+        let retry = format!("/v1/deliveries/{}/retry", id(&delivery));
+        let accepted = async || self.client.send(Method::POST, &retry, &[]).await.status == 202;
+        wait_until("a retry to be accepted", DEADLINE, accepted).await;
     }
 
     /// Shards: shared, rotated, left, taken over, and trimmed before they were read. The worker that is left goes on.

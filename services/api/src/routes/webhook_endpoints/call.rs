@@ -103,7 +103,7 @@ pub(crate) async fn test_webhook_endpoint(
     let request = ping(&state, &caller.tenant, endpoint, &webhook_id, now)?;
     let Attempt { outcome, status, elapsed, snippet, .. } = state.webhooks.sender.send(&request).await;
     let latency_ms = u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX);
-    Ok(Json(TestResult { outcome: outcome.as_str(), status, latency_ms, body: snippet, webhook_id }))
+    Ok(Json(TestResult { outcome: outcome.shown().as_str(), status, latency_ms, body: snippet, webhook_id }))
 }
 
 fn ping(state: &ApiState, tenant: &Tenant, endpoint: Endpoint, id: &EventId, now: Timestamp) -> Result<Request, ApiError> {

@@ -65,8 +65,8 @@ impl Recovery<'_> {
     async fn requeue(&self, tenant: &Tenant, delivery: &Delivery) -> Result<bool, Error> {
         match self.dispatch.store.requeue(tenant, delivery, Trigger::Recover, clock::now()).await {
             Ok(_) => Ok(true),
-            // Somebody asked for this one by hand meanwhile; or it was asked for far too often.
-            Err(RequeueError::ConditionFailed | RequeueError::TooManyAttempts) => Ok(false),
+            // It was requeued by hand since it was read, or has no attempt left.
+            Err(RequeueError::ConditionFailed | RequeueError::UnderWay { .. } | RequeueError::TooManyAttempts) => Ok(false),
             Err(RequeueError::Store(error)) => Err(error.into()),
         }
     }
