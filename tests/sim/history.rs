@@ -6,7 +6,10 @@ use rand::rngs::StdRng;
 use serde_json::{Value, json};
 
 /// The tenants that are created, and their zones.
-pub(crate) const ZONES: [(&str, &str); 3] = [("demo", "UTC"), ("acme", "America/Santiago"), ("Zed-9", "Asia/Kathmandu")];
+pub(crate) const ZONES: [(&str, &str); 4] =
+    [("demo", "UTC"), ("acme", "America/Santiago"), ("Zed-9", "Asia/Kathmandu"), (HOSTILE, "Europe/Berlin")];
+/// The tenant that disturbs the others as much as it can; see `hostile`.
+pub(crate) const HOSTILE: &str = "mallory";
 /// Orders that change. Few, so that most changes are edits.
 const ORDERS: usize = 10;
 /// Exact quantities are below this, and have so many digits behind the point at most. Times a price of three digits and two behind
@@ -36,12 +39,13 @@ pub(crate) fn beginning() -> Timestamp {
 fn order(id: Value, random: &mut StdRng) -> Value {
     let mut order = json!({ "id": id });
     let text = |text: &str| Some(json!({ "S": text }));
-    let tenant = match random.random_range(0..14) {
+    let tenant = match random.random_range(0..16) {
         // Most often the same one, so that items stay where they are.
         0..8 => None,
         8..10 => text("acme"),
         10..12 => text("Zed-9"),
-        12 => text("no tenant"),
+        12 | 13 => text(HOSTILE),
+        14 => text("no tenant"),
         _ => Some(json!({"N": "7"})),
     };
     let quantity = match random.random_range(0..11) {

@@ -1,7 +1,8 @@
 //! The seeded simulation: whole workers, in virtual time, through schedules that a seed decides.
 //!
 //! A seed decides the shards, the workers, the history of the source, the misfortunes of workers (crashes, stops, freezes), of
-//! calls (lost answers, late and dropped requests, throttles, conflicts), of the target table, and of the stream (`plan`). What
+//! calls (lost answers, late and dropped requests, throttles, conflicts), of the target table, and of the stream (`plan`). One of the
+//! tenants is hostile: it changes its rules and its alerts all the time (`hostile`), and at the end as fast as it can (`storm`). What
 //! runs is the worker's library over the real SDK on the in-process wire (`schedule`); what is checked afterwards is in `verdict`.
 //!
 //! A seed replays every call: time, every random number of the worker and the SDK, and the order in which tasks go on follow from
@@ -16,17 +17,19 @@
 
 mod fleet;
 mod history;
+mod hostile;
 mod ledger;
 mod network;
 mod plan;
 mod schedule;
+mod storm;
 mod trace;
 mod verdict;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use crate::plan::{Plan, Retention};
 use crate::schedule::Report;
@@ -67,13 +70,18 @@ fn a_seed_replays_every_call() {
 fn run(cases: u64, retention: Retention) -> usize {
     let first = variable("TIDEMARK_SIM_SEED").unwrap_or(FIRST);
     let (begun, next, gaps, failed) = (Instant::now(), AtomicU64::new(0), Mutex::new(0), Mutex::new(Vec::new()));
+    let slowest = Mutex::new(Duration::ZERO);
     std::thread::scope(|threads| {
         for _ in 0..THREADS {
             threads.spawn(|| {
                 while let Some(case) = Some(next.fetch_add(1, Ordering::Relaxed)).filter(|case| *case < cases) {
                     // Bound before any lock is taken: the threads would take turns otherwise.
                     match outcome(&Plan::of(first.wrapping_add(case), retention)) {
-                        Ok(report) => *gaps.lock().unwrap() += report.gaps,
+                        Ok(report) => {
+                            *gaps.lock().unwrap() += report.gaps;
+                            let mut slowest = slowest.lock().unwrap();
+                            *slowest = slowest.max(report.slowest);
+                        }
                         Err(failure) => {
                             // At once: a long run may be cut short.
                             eprintln!("{failure}");
@@ -85,6 +93,7 @@ fn run(cases: u64, retention: Retention) -> usize {
         }
     });
     println!("{cases} schedules, {retention:?}, took {:.1?}", begun.elapsed());
+    println!("beside a hostile tenant, changes of the others were visible within {:?}", slowest.into_inner().unwrap());
     let failed = failed.into_inner().unwrap();
     assert!(failed.is_empty(), "{} of {cases} schedules failed\n{}", failed.len(), failed.join("\n"));
     gaps.into_inner().unwrap()

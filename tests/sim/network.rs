@@ -93,9 +93,9 @@ impl Network {
         self.close(self.memory.clone(), span);
     }
 
-    /// No call meets a misfortune any more that has not met it yet.
-    pub(crate) fn calm(&self) {
-        *self.weather.lock().unwrap() = Weather { way_max: Duration::from_millis(5), per_mille: 0 };
+    /// No call meets a misfortune any more that has not met it yet. Requests and answers are on their way this long at most.
+    pub(crate) fn calm(&self, way_max: Duration) {
+        *self.weather.lock().unwrap() = Weather { way_max, per_mille: 0 };
     }
 
     /// Waits for everything that is on its way.

@@ -7,6 +7,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::history::Change;
+use crate::hostile::Hostility;
 
 /// Open shards are split no further than this.
 const SHARDS_MAX: usize = 7;
@@ -14,6 +15,9 @@ const SHARDS_MAX: usize = 7;
 const SPAN: RangeInclusive<u64> = 3_000..=12_000;
 /// Longest pause between two things, in ms.
 const PAUSE_MAX: u64 = 700;
+/// Between two things that the hostile tenant does, in ms: the shortest pause, and what the longest is drawn from.
+const HOSTILE_PAUSE_MIN: u64 = 20;
+const HOSTILE_PAUSE_MAX: RangeInclusive<u64> = 50..=1_500;
 /// Workers that run at once…
 pub(crate) const WORKERS_MAX: usize = 4;
 /// … and that are there from the beginning.
@@ -41,6 +45,7 @@ pub(crate) struct Plan {
     pub(crate) workers: usize,
     pub(crate) lease_ttl: Duration,
     pub(crate) weather: Weather,
+    pub(crate) hostility: Hostility,
     /// Each with the pause before it.
     pub(crate) steps: Vec<(Duration, Step)>,
 }
@@ -102,6 +107,11 @@ impl Plan {
             workers: random.random_range(1..=FIRST_WORKERS_MAX),
             lease_ttl,
             weather,
+            hostility: Hostility {
+                pause_ms: HOSTILE_PAUSE_MIN..=random.random_range(HOSTILE_PAUSE_MAX),
+                // Rare, because half a megabyte that is read and written again and again takes its time.
+                fills_alert: random.random_ratio(1, 8),
+            },
             steps,
         }
     }

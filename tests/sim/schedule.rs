@@ -15,10 +15,14 @@ use tokio::time::sleep;
 
 use crate::fleet::Fleet;
 use crate::history::{self, Change, ZONES};
+use crate::hostile::Hostile;
 use crate::network::Network;
 use crate::plan::{Plan, Retention, Step, WORKERS_MAX};
 use crate::trace::Sent;
-use crate::verdict;
+use crate::{storm, verdict};
+
+/// Longest way of a call, and of its answer, while everything settles.
+const CALM_WAY_MAX: Duration = Duration::from_millis(5);
 
 /// A world in the middle of a schedule.
 pub(crate) struct World {
@@ -26,6 +30,8 @@ pub(crate) struct World {
     pub(crate) shards: Shards,
     /// Of each child its parent.
     pub(crate) parents: BTreeMap<String, String>,
+    /// Past the network.
+    pub(crate) wire: Wire,
     /// Past the network.
     pub(crate) client: aws_sdk_dynamodb::Client,
     pub(crate) streams: Streams,
@@ -41,6 +47,8 @@ pub(crate) struct Report {
     pub(crate) calls: Vec<Sent>,
     /// How often lost history was stepped over.
     pub(crate) gaps: usize,
+    /// The longest time until a change of a tenant was visible while the hostile one did its worst.
+    pub(crate) slowest: Duration,
 }
 
 /// # Panics
@@ -56,18 +64,23 @@ pub(crate) fn run(plan: &Plan) -> Report {
             move || wire.now()
         });
         let mut world = World::start(wire, plan).await;
+        let hostile = Hostile::start(&world, plan.seed, &plan.hostility);
         for (pause, step) in &plan.steps {
             sleep(*pause).await;
             world.make(step).await;
         }
-        world.network.calm();
+        hostile.end();
+        world.network.calm(CALM_WAY_MAX);
         world.fleet.start();
+        verdict::settled(&world).await;
+        let slowest = storm::pass(&mut world, plan).await;
+        world.network.calm(CALM_WAY_MAX);
         verdict::settled(&world).await;
         world.fleet.end().await;
         world.network.drained().await;
         verdict::check(&world).await;
         let Network { ledger, trace, .. } = &*world.network;
-        Report { calls: trace.lock().unwrap().take(), gaps: ledger.lock().unwrap().gaps() }
+        Report { calls: trace.lock().unwrap().take(), gaps: ledger.lock().unwrap().gaps(), slowest }
     })
 }
 
@@ -86,7 +99,8 @@ impl World {
         let mut fleet = Fleet::new(&wire, &network, plan.lease_ttl, plan.seed);
         (0..plan.workers).for_each(|_| fleet.start());
         let (shards, client) = (wire.shards(oracle::TABLE), aws_sdk_dynamodb::Client::new(&wire.config()));
-        Self { network, shards, parents: BTreeMap::new(), client, streams, retention: plan.retention, history: Vec::new(), fleet }
+        let (parents, history) = (BTreeMap::new(), Vec::new());
+        Self { network, shards, parents, wire, client, streams, retention: plan.retention, history, fleet }
     }
 
     async fn make(&mut self, step: &Step) {
@@ -134,7 +148,7 @@ impl World {
         self.parents.insert(child, shard.to_owned());
     }
 
-    async fn write(&mut self, change: &Change) {
+    pub(crate) async fn write(&mut self, change: &Change) {
         let (Change::Put(attributes) | Change::Delete(attributes)) = change;
         let item = item_of(attributes);
         let id = item["id"].as_s().unwrap().clone();

@@ -4,6 +4,7 @@
 //! themselves are in `it/`; they drive the services through their real clients and the real SDK, and fake only the wire.
 
 mod binary;
+pub mod brim;
 pub mod client;
 pub mod collector;
 pub mod deployment;

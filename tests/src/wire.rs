@@ -104,6 +104,17 @@ impl Wire {
         Self { hook: Arc::new(move |call| Box::pin(hook(call))), region: new_region(), parts: Arc::clone(&self.parts) }
     }
 
+    /// The same wire, on which this is done to the body of each request before anything else happens to the call.
+    #[must_use]
+    pub fn with_request(&self, change: impl Fn(&mut Value) + Send + Sync + 'static) -> Self {
+        let hook = Arc::clone(&self.hook);
+        let hook: Hook = Arc::new(move |mut call| {
+            change(&mut call.request);
+            hook(call)
+        });
+        Self { hook, ..self.clone() }
+    }
+
     /// The SDK configuration that leads here. Signatures bear one fixed time; waiting is tokio's.
     pub fn config(&self) -> SdkConfig {
         let config = aws::at_endpoint("http://dynamodb.invalid", "wire").into_builder();
