@@ -23,6 +23,10 @@ sim seed:
 chaos seconds="120":
     TIDEMARK_CHAOS_SECONDS={{ seconds }} cargo test --workspace --test it processes::chaos -- --nocapture
 
+# A hostile tenant beside another one, on real processes: what the other notices of four attacks, so many seconds each
+neighbours seconds="42":
+    TIDEMARK_NEIGHBOURS_SECONDS={{ seconds }} cargo test --workspace --test neighbours
+
 # Formatting, lints, documentation, dependencies
 check:
     .ci/check
