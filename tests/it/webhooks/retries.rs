@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use reqwest::Method;
+use tidemark_runtime::clock;
 use tidemark_store::DeliveryState;
 use tidemark_tests::deployment::{DEADLINE, tables};
 use tidemark_tests::{Reaction, wait_until};
@@ -62,7 +63,7 @@ async fn however_often_a_delivery_is_retried_each_request_that_arrives_is_counte
 async fn a_delivery_without_an_attempt_left_is_exhausted_and_nothing_is_sent() {
     let scene = Scene::start().await;
     let endpoint = scene.endpoint("a", None).await;
-    let events = scene.commit("tea", 3, tidemark_runtime::clock::now()).await;
+    let events = scene.commit("tea", 3, clock::now()).await;
     assert_eq!(events.len(), 1);
     scene.receiver.react("a", |_| Reaction::Status(500));
     let worker = scene.worker().await;
