@@ -1,4 +1,4 @@
-//! An alert whose stored item is as large as DynamoDB allows.
+//! Stored items as large as DynamoDB allows.
 
 use std::collections::HashMap;
 
@@ -38,13 +38,24 @@ pub async fn fill_alert(client: &Client, tenant: &str, alert: &AlertId) -> usize
     left
 }
 
-/// The size of an alert's item in bytes, as DynamoDB counts. A number is counted one byte too large if its digits are odd or end in zeros.
+/// Fills an item of the data table with an attribute that Tidemark does not read, and leaves so many bytes free.
+///
+/// # Panics
+/// When the table does not take the item.
+pub async fn fill(client: &Client, mut item: HashMap<String, AttributeValue>, left: usize) {
+    const JUNK: &str = "junk";
+    let junk = "j".repeat(ITEM_BYTES_MAX - left - JUNK.len() - size_of(&item));
+    item.insert(JUNK.to_owned(), AttributeValue::S(junk));
+    client.put_item().table_name(tables().data).set_item(Some(item)).send().await.expect("the item fits");
+}
+
+/// The size of an item in bytes, as DynamoDB counts. A number is counted one byte too large if its digits are odd or end in zeros.
 fn size_of(item: &HashMap<String, AttributeValue>) -> usize {
     let of_value = |value: &AttributeValue| match value {
         AttributeValue::S(text) => text.len(),
         AttributeValue::N(number) => number.len().div_ceil(2) + 1,
         AttributeValue::Ss(texts) => texts.iter().map(String::len).sum(),
-        other => panic!("an alert's item has no {other:?}"),
+        other => panic!("these items have no {other:?}"),
     };
     item.iter().map(|(name, value)| name.len() + of_value(value)).sum()
 }

@@ -109,7 +109,9 @@ impl Store {
             let hindrance = Hindrance::of(reasons);
             return Err((NotMade::Failed(Error::Throttled(error.into())), Some(hindrance)));
         }
-        Err((NotMade::Failed(Error::Other(error.into())), None))
+        // Any other reason is about an item that DynamoDB does not take: an item too large, a type that does not fit.
+        let problem = reasons.iter().filter(|reason| !TRANSIENT.contains(&code(reason))).find_map(CancellationReason::message);
+        Err((NotMade::Failed(Error::Refused(problem.unwrap_or("an item is invalid").to_owned())), None))
     }
 }
 

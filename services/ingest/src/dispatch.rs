@@ -53,6 +53,7 @@ use self::deliver::OurSide;
 use self::endpoints::Endpoints;
 use self::hold::Holds;
 use self::instruments::Instruments;
+use self::job::RulesReader;
 use self::room::Room;
 use self::slot::{Pools, SlotTask};
 use crate::settings::Settings;
@@ -75,6 +76,8 @@ enum Error {
 struct Dispatch {
     store: Store,
     holds: Holds,
+    /// For jobs.
+    rules: RulesReader,
     sender: Sender,
     keys: SealingKeys,
     endpoints: Endpoints,
@@ -113,6 +116,7 @@ impl Dispatcher {
             sender: sender.with_timeouts(webhooks.pace.timeouts),
             keys: SealingKeys::new(&webhooks.keys.current, webhooks.keys.previous.as_ref()),
             endpoints: Endpoints::new(store.clone()),
+            rules: RulesReader::new(store.clone()),
             store: store.clone(),
             room: Room::default(),
             pools: Pools::default(),

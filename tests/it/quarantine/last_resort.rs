@@ -4,15 +4,15 @@ use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use serde_json::{Value, json};
-use tidemark_domain::TenantId;
-use tidemark_store::{LEVEL_UNREADABLE, Quarantined, STORED_UNREADABLE, Whose};
+use tidemark_domain::rule::{Scope, Severity, Threshold, Thresholds};
+use tidemark_domain::{InventoryName, Rule, RuleId, TenantId};
+use tidemark_runtime::clock;
+use tidemark_store::{LEVEL_UNREADABLE, Quarantined, STORED_UNREADABLE, Tenant, Whose, ulid};
 use tidemark_tests::deployment::DEADLINE;
-use tidemark_tests::{Deployment, oracle, wait_until};
+use tidemark_tests::{Deployment, brim, oracle, wait_until};
 
 use super::{UNITS, order, records};
 
-/// What an item may have (AWS: "Quotas in Amazon DynamoDB").
-const ITEM_BYTES_MAX: usize = 400 * 1024;
 /// Room that is left free, as an emulator may count numbers otherwise: less than any of the changes that are refused needs.
 const SLACK: usize = 4;
 
@@ -26,18 +26,20 @@ async fn items(deployment: &Deployment, pk: &str) -> Vec<HashMap<String, Attribu
     scan.items().iter().filter(|item| item["pk"].as_s().unwrap().starts_with(pk)).cloned().collect()
 }
 
-/// Fills an item to the brim with an attribute that nobody reads.
-async fn fill(deployment: &Deployment, mut item: HashMap<String, AttributeValue>) {
-    let value_bytes = |value: &AttributeValue| match value {
-        AttributeValue::S(text) => text.len(),
-        AttributeValue::N(digits) => digits.len().div_ceil(2) + 1,
-        AttributeValue::Ss(texts) => texts.iter().map(String::len).sum(),
-        other => panic!("no item has {other:?}"),
-    };
-    let bytes: usize = item.iter().map(|(name, value)| name.len() + value_bytes(value)).sum();
-    let junk = "j".repeat(ITEM_BYTES_MAX - SLACK - "junk".len() - bytes);
-    item.insert("junk".to_owned(), AttributeValue::S(junk));
-    deployment.world.dynamodb().put_item().table_name("tidemark").set_item(Some(item)).send().await.unwrap();
+async fn fill(deployment: &Deployment, item: HashMap<String, AttributeValue>) {
+    brim::fill(&deployment.world.dynamodb(), item, SLACK).await;
+}
+
+/// Has the alert of the tenant `full` be as large as it may be, once its first event is fanned out, which writes it, too.
+async fn fill_alert(deployment: &Deployment) {
+    let alerts = async || items(deployment, "T#full#ALERTS").await;
+    wait_until("an alert to fire", DEADLINE, async || !alerts().await.is_empty()).await;
+    wait_until("nothing to be due", DEADLINE, async || {
+        items(deployment, "T#full#AE#").await.iter().all(|event| !event.contains_key("index_pk"))
+    })
+    .await;
+    let [alert] = &alerts().await[..] else { panic!("one alert") };
+    fill(deployment, alert.clone()).await;
 }
 
 async fn until_set_aside(deployment: &Deployment, count: usize) -> Vec<Quarantined> {
@@ -61,15 +63,7 @@ async fn a_full_alert_costs_its_own_level_alone() {
     let deployment = Deployment::start(oracle::DEFINITIONS).await;
     let ingest = deployment.start_ingest().await;
     deployment.put(oracle::TABLE, order_of("full", "z1", "2", "2.50")).await;
-    let alerts = async || items(&deployment, "T#full#ALERTS").await;
-    wait_until("an alert to fire", DEADLINE, async || !alerts().await.is_empty()).await;
-    // The first event is fanned out, which writes the alert, too.
-    wait_until("nothing to be due", DEADLINE, async || {
-        items(&deployment, "T#full#AE#").await.iter().all(|event| !event.contains_key("index_pk"))
-    })
-    .await;
-    let [alert] = &alerts().await[..] else { panic!("one alert") };
-    fill(&deployment, alert.clone()).await;
+    fill_alert(&deployment).await;
 
     // Another reorder point: the alert is to hold it, in more digits than there is room for.
     deployment.put(oracle::TABLE, order_of("full", "z1", "1", "2.50000000001234567891")).await;
@@ -87,6 +81,34 @@ async fn a_full_alert_costs_its_own_level_alone() {
     let on_hand =
         items(&deployment, "T#full#I#").await.iter().map(|level| level["on_hand"].as_n().unwrap().clone()).collect::<Vec<_>>();
     assert!(on_hand.contains(&"2".to_owned()) && on_hand.contains(&"5".to_owned()), "{on_hand:?}");
+    ingest.stop().await;
+}
+
+#[tokio::test]
+async fn a_full_alert_keeps_no_other_level_from_being_judged_by_a_rule() {
+    let deployment = Deployment::start(oracle::DEFINITIONS).await;
+    let ingest = deployment.start_ingest().await;
+    deployment.put(oracle::TABLE, order_of("full", "z1", "2", "2.50")).await;
+    fill_alert(&deployment).await;
+    deployment.put(oracle::TABLE, order_of("full", "z2", "5", "1")).await;
+    deployment.expect_total("full", UNITS, None, "7").await;
+    // Both levels are low by this rule. The alert of the first one has no room for the rule.
+    let (now, tenant) = (clock::now(), Tenant::named_by_operator(TenantId::new("full").unwrap()));
+    let low = Threshold { severity: Severity::Warning, fires_at_or_below: 10.into(), clears_above: 10.into() };
+    let rule = Rule {
+        id: RuleId::from_ulid_text(&ulid(now, 1)).unwrap(),
+        name: None,
+        scope: Scope { inventory: InventoryName::new("stock").unwrap(), item: None, location: None },
+        thresholds: Thresholds::new(vec![low]).unwrap(),
+        repeat_every: None,
+        enabled: true,
+        created_at: now,
+        updated_at: now,
+        version: 1,
+    };
+    deployment.store.create_rule(&tenant, &rule, now).await.unwrap();
+    let alerts = async || items(&deployment, "T#full#ALERTS").await.len();
+    wait_until("the second level to fire", DEADLINE, async || alerts().await == 2).await;
     ingest.stop().await;
 }
 

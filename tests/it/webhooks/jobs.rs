@@ -10,7 +10,7 @@ use tidemark_tests::deployment::DEADLINE;
 use tidemark_tests::{Fault, When, wait_until};
 use tokio::time::{Duration, Instant};
 
-use super::Scene;
+use super::{Scene, asked};
 
 /// ALERTS §2.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -182,5 +182,22 @@ async fn an_acknowledged_alert_is_not_repeated() {
     scene.receiver.until_taken("all", &["fired"]).await;
     scene.until_nothing_is_due().await;
     assert_eq!(scene.alerts().await[0].sequence, 1);
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn the_rules_of_a_tenant_are_read_once_a_second_for_all_its_jobs() {
+    const RULES: usize = 30;
+    let scene = Scene::start().await;
+    for number in 0..RULES {
+        let rule = scene.rule(Some(&format!("item-{number}")), &[(Severity::Warning, "5")]);
+        scene.store().create_rule(&scene.tenant, &rule, clock::now()).await.unwrap();
+    }
+    let queries = scene.overhear("Query");
+    let (begun, worker) = (Instant::now(), scene.worker().await);
+    scene.until_nothing_is_due().await;
+    let reads = queries.count(|query| asked(query).0 == "T#acme#RULES");
+    let reads_max = 2 + usize::try_from(begun.elapsed().as_secs()).unwrap();
+    assert!((1..=reads_max).contains(&reads), "{reads} reads for {RULES} jobs");
     worker.stop().await;
 }

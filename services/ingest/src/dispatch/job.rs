@@ -7,6 +7,7 @@
 //! A job that has had its turn is due again at once, behind its tenant's others: a long one holds up none of them. Tenants share the jobs
 //! that may be under way in the process, so one tenant's jobs hold up no other's.
 
+mod reading;
 mod recover;
 mod repeat;
 mod rules;
@@ -17,6 +18,7 @@ use tidemark_runtime::clock;
 use tidemark_store::{Claimed, Due, Job, JobEnd, JobKind, Slot};
 use tokio::time::Instant;
 
+pub(super) use self::reading::RulesReader;
 use self::recover::Recovery;
 use self::rules::Judge;
 use super::{Dispatch, Error};

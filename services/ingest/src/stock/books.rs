@@ -25,7 +25,7 @@ const STALE_MAX: NonZeroUsize = NonZeroUsize::new(4_000).expect("not zero");
 /// A tenant whose decisions are stale twice within this time is restless…
 const STALE_WITHIN: Duration = Duration::from_secs(5);
 /// …for so long. Its rules are read once in this time.
-const RESTLESS_FOR: Duration = Duration::from_secs(10);
+const RESTLESS_FOR: Duration = Duration::from_secs(30);
 
 /// The lanes a tenant's rules are checked in, each as it was when it was read.
 pub(super) type Checks = BTreeMap<RulesLane, RulesCheck>;
@@ -95,14 +95,16 @@ impl Books {
         }
     }
 
-    /// Decisions about a tenant's levels were stale: its rules are read again, unless it is restless.
+    /// Decisions about a tenant's levels were stale. Its rules are read again, unless that has just been done.
     pub(super) fn was_stale(&mut self, tenant: &TenantId, now: Instant) {
         if self.is_restless(tenant, now) {
             return;
         }
         let is_again = self.stale.get(tenant).is_some_and(|stale| now < stale.at + STALE_WITHIN);
         self.stale.put(tenant.clone(), Stale { at: now, restless_until: is_again.then(|| now + RESTLESS_FOR) });
-        self.forget(tenant);
+        if !is_again {
+            self.forget(tenant);
+        }
     }
 
     pub(super) fn is_restless(&self, tenant: &TenantId, now: Instant) -> bool {
@@ -178,12 +180,11 @@ mod tests {
         books.put(&restless, &book(2), Checks::new());
         assert!(books.get(&restless, lane, now).is_err(), "and checked");
         books.was_stale(&restless, after(4));
-        books.put(&restless, &book(2), Checks::new());
         let guard = |books: &mut Books, seconds| books.get(&restless, lane, after(seconds)).map(|rules| rules.guard);
         assert!(matches!(guard(&mut books, 4), Ok(Guard::JudgedAgain)));
         books.was_stale(&restless, after(5));
-        assert!(matches!(guard(&mut books, 13), Ok(Guard::JudgedAgain)), "its rules are kept, however stale its levels are");
-        assert!(guard(&mut books, 14).is_err(), "it is checked again");
+        assert!(matches!(guard(&mut books, 33), Ok(Guard::JudgedAgain)), "its rules are kept, however stale its levels are");
+        assert!(guard(&mut books, 34).is_err(), "it is checked again");
         assert!(books.get(&quiet, lane, after(4)).is_err(), "others are checked all the time");
     }
 

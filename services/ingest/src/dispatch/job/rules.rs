@@ -1,15 +1,17 @@
-//! Judging the levels of a rule's scope anew, after the rule was made, changed or deleted.
+//! Judging the levels of a rule's scope again, after the rule was made, changed or deleted.
 //!
 //! The rules are read after the job was claimed, and so hold all that the pass answers (`store::job`). What is decided by them is written
 //! on condition that they, and the rows, are still as they were read: a commit that changes a level meanwhile is decided by the new
 //! rules itself.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tidemark_domain::LevelKey;
 use tidemark_domain::rule::Scope;
 use tidemark_runtime::clock;
-use tidemark_store::{Claimed, Decisions, Job, LevelCursor, LevelQuery, LevelRow, LevelsBy, RulesLane, Slot, Tenant};
+use tidemark_store::{Claimed, Decisions, Job, LevelCursor, LevelQuery, LevelRow, LevelsBy, Slot, Tenant};
+use tokio::time::Instant;
 
 use super::{Dispatch, Error, Page, count};
 use crate::commit::Backoff;
@@ -28,7 +30,6 @@ pub(super) struct Judge<'a> {
     dispatch: &'a Dispatch,
     tenant: Tenant,
     scope: Scope,
-    lane: RulesLane,
     rules: Arc<Rules>,
 }
 
@@ -37,9 +38,9 @@ impl Dispatch {
         if job.value.progress.cursor.is_none() {
             count(job, "passes", 1);
         }
-        let (tenant, lane) = (job.tenant.clone(), RulesLane::of(job.value.id.as_str()));
-        let rules = Rules::read(&self.store, &tenant, lane).await?;
-        Ok(Judge { dispatch: self, tenant, scope, lane, rules })
+        let tenant = job.tenant.clone();
+        let rules = self.rules.since(&tenant, Instant::now()).await?;
+        Ok(Judge { dispatch: self, tenant, scope, rules })
     }
 }
 
@@ -93,12 +94,25 @@ impl Judge<'_> {
                     return Ok(());
                 }
                 Err(tidemark_store::Error::ConditionFailed | tidemark_store::Error::Throttled(_)) if tries < TRIES => {}
+                // One of the levels cannot be stored; the others are to be judged all the same.
+                Err(tidemark_store::Error::Refused(_)) if rows.len() > 1 => {
+                    for row in rows {
+                        Box::pin(self.judge(vec![row])).await?;
+                    }
+                    return Ok(());
+                }
+                Err(tidemark_store::Error::Refused(problem)) => {
+                    let (tenant, key) = (self.tenant.id(), &rows[0].0);
+                    tracing::error!(%tenant, item = key.item, location = key.location, problem, "a level cannot be judged by its rule");
+                    return Ok(());
+                }
                 Err(error) => return Err(error.into()),
             }
             backoff.wait().await;
-            self.rules = Rules::read(store, &self.tenant, self.lane).await?;
+            self.rules = self.dispatch.rules.since(&self.tenant, Instant::now()).await?;
             let keys: Vec<LevelKey> = rows.into_iter().map(|(key, _)| key).collect();
-            rows = store.level_rows(&keys).await?.into_iter().collect();
+            // In the order of their keys: ids of new alerts are drawn in it, and a simulation replays them.
+            rows = store.level_rows(&keys).await?.into_iter().collect::<BTreeMap<_, _>>().into_iter().collect();
         }
     }
 

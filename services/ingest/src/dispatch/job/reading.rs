@@ -1,0 +1,61 @@
+//! Rules as jobs read them: one read serves all jobs of a tenant that wait for it.
+//!
+//! A tenant may have a thousand rules, about 1 MB, and a job for each that it changes. If each job read them, ten changes a second would
+//! take 2,000 read units a second, and most of a worker's time.
+
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
+
+use lru::LruCache;
+use tidemark_domain::TenantId;
+use tidemark_store::{Error, RulesLane, Store, Tenant};
+use tokio::time::Instant;
+
+use crate::stock::Rules;
+
+/// Shortest time between two reads of one tenant's rules. A rule's levels are to be judged within 10 s of its change.
+const READS_APART: Duration = Duration::from_secs(1);
+/// Most tenants whose last read is remembered; a forgotten tenant's rules are read at once. The rules themselves are kept by the jobs
+/// that use them.
+const TENANTS_MAX: NonZeroUsize = NonZeroUsize::new(1_000).expect("not zero");
+
+/// A tenant's last read. It is locked while the rules are read: jobs that come meanwhile wait, and share the next read.
+type LastRead = Arc<tokio::sync::Mutex<Option<(Instant, Weak<Rules>)>>>;
+
+/// Reads rules for the jobs of one process.
+#[derive(Debug)]
+pub(in crate::dispatch) struct RulesReader {
+    store: Store,
+    tenants: Mutex<LruCache<TenantId, LastRead>>,
+}
+
+impl RulesReader {
+    pub(in crate::dispatch) fn new(store: Store) -> Self {
+        Self { store, tenants: Mutex::new(LruCache::new(TENANTS_MAX)) }
+    }
+
+    /// A tenant's rules by a read that began at this instant or later, with the check of the lane of all its jobs.
+    ///
+    /// # Errors
+    /// When they cannot be read.
+    pub(super) async fn since(&self, tenant: &Tenant, instant: Instant) -> Result<Arc<Rules>, Error> {
+        let last_read = self.last_read(tenant.id());
+        let mut last = last_read.lock().await;
+        if let Some((begun, rules)) = &*last {
+            if let Some(rules) = rules.upgrade().filter(|_| *begun >= instant) {
+                return Ok(rules);
+            }
+            tokio::time::sleep_until(*begun + READS_APART).await;
+        }
+        let begun = Instant::now();
+        let rules = Rules::read(&self.store, tenant, RulesLane::of(tenant.id().as_str())).await?;
+        *last = Some((begun, Arc::downgrade(&rules)));
+        Ok(rules)
+    }
+
+    fn last_read(&self, tenant: &TenantId) -> LastRead {
+        let mut tenants = self.tenants.lock().unwrap_or_else(PoisonError::into_inner);
+        tenants.get_or_insert(tenant.clone(), LastRead::default).clone()
+    }
+}
