@@ -14,6 +14,7 @@ use tidemark_domain::{Bucket, Currency, Decimal, DimensionName, Group, MeasureNa
 use crate::error::Error;
 use crate::item::{Item, Stored, s};
 use crate::key::{self, Family, PK, SK};
+use crate::limits::SORT_KEY_BYTES_MAX;
 use crate::{Store, Tenant};
 
 /// Set on a row that has refused a delta: its numbers are not to be trusted.
@@ -191,6 +192,8 @@ fn prefixes(range: &RowRange) -> Vec<String> {
         };
         prefixes = prefixes.iter().flat_map(extend).collect();
     }
+    // No sort key begins with a longer one, and DynamoDB refuses the question.
+    prefixes.retain(|prefix| prefix.len() <= SORT_KEY_BYTES_MAX);
     prefixes
 }
 

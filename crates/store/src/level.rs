@@ -25,9 +25,6 @@ const STANDING: &str = "standing";
 const UPDATED_AT: &str = "updated_at";
 const VERSION: &str = "version";
 
-/// Most bytes of what an item's sort keys can begin with (AWS: quotas).
-const PREFIX_BYTES_MAX: usize = 1024;
-
 /// A level as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LevelRow {
@@ -198,9 +195,6 @@ impl Store {
             LevelsBy::Item(item) => key::item_prefix(item),
             LevelsBy::Available => return self.levels_by_available(tenant, inventory, query).await,
         };
-        if prefix.len() > PREFIX_BYTES_MAX {
-            return Ok(LevelPage { rows: Vec::new(), places: Vec::new(), next: None });
-        }
         let after = query.after.as_ref().map(LevelCursor::as_str);
         let wanted = Stretch { pk: &pk, prefix: &prefix, after, order: Order::Rising, limit: query.limit };
         let found = self.stretch(&wanted).await?;

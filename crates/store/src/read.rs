@@ -9,6 +9,7 @@ use crate::Store;
 use crate::error::Error;
 use crate::item::{Item, key_item, s};
 use crate::key::{BY_INDEX, INDEX_PK, INDEX_SK, Key, PK, SK};
+use crate::limits::SORT_KEY_BYTES_MAX;
 
 /// Most keys of one BatchGetItem (AWS: BatchGetItem).
 const BATCH_MAX: usize = 100;
@@ -99,6 +100,10 @@ impl Store {
     /// Reads a stretch of a partition.
     pub(crate) async fn stretch(&self, wanted: &Stretch<'_>) -> Result<Found, Error> {
         let mut items = Vec::new();
+        // No sort key begins with it, and DynamoDB refuses the question.
+        if wanted.prefix.len() > SORT_KEY_BYTES_MAX {
+            return Ok(Found::cut(items, wanted.limit));
+        }
         let mut start = wanted.after.map(|sk| key_item(&Key { pk: wanted.pk.to_owned(), sk: sk.to_owned() }));
         // A page ends at 1 MB, however few items that are. One more than is wanted tells whether there are more.
         loop {

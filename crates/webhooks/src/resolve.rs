@@ -3,7 +3,7 @@
 //! Names are taken as they stand: the search list of `/etc/resolv.conf` would turn `example.com` into names of the cluster.
 //!
 //! A look-up without an answer has two possible causes. Either our name servers do not work, which is our fault, or they wait for the
-//! servers of the name, which do not answer: whoever owns the name can bring that about. So the name servers are asked about the root
+//! servers of the name, which do not answer: the owner of the name can cause that. So the name servers are asked about the root
 //! zone, which no tenant can influence, before the fault is called ours.
 
 mod probe;

@@ -88,7 +88,7 @@ mod tests {
         let known = Known::new(10, 2);
         let [a, b, c] = ["a", "b", "c"].map(|source| of("acme", source));
         assert_eq!(known.without([b.clone(), a.clone(), b.clone()]), [a.clone(), b.clone()]);
-        assert_eq!(known.without([a.clone()]), [a.clone()], "asking is not storing");
+        assert_eq!(known.without([a.clone()]), std::slice::from_ref(&a), "asking is not storing");
         known.remember(vec![a.clone(), b.clone()]);
         // Asking counts as a use.
         assert_eq!(known.without([a.clone()]), []);

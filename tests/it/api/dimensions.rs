@@ -110,3 +110,16 @@ async fn what_is_counted_is_known() {
     assert_eq!(acme.get(&ITEMS.replace("item", "channel")).await.json()["data"], json!([]), "it is in no grouping set");
     shop.close().await;
 }
+
+#[tokio::test]
+async fn no_value_begins_with_a_prefix_that_is_longer_than_a_key() {
+    let deployment = known(&[("acme", Group::Text("mug".to_owned()))]).await;
+    let ingest = deployment.start_ingest().await;
+    let api = deployment.start_api().await;
+    let (acme, long) = (api.client(deployment.key_of("acme").await), "a".repeat(1_100));
+    assert_eq!(acme.get(&format!("{ITEMS}?prefix={long}")).await.json()["data"], json!([]));
+    let values = acme.get(&format!("/v1/metrics/sales/values?group_by=item&filter[item]={long}")).await.json();
+    assert_eq!(values["data"], json!([]), "{values}");
+    api.stop().await;
+    ingest.stop().await;
+}

@@ -1,4 +1,4 @@
-//! Retries by hand: however often somebody asks, each request is counted, and there is never more than one at a time.
+//! Retries by hand: however often a client asks, each request is counted, and there is never more than one at a time.
 
 use std::time::Duration;
 

@@ -29,7 +29,7 @@ impl Claimed<Delivery> {
         edit.remove(UNDER_WAY).set(ROUND_BEGAN, n(self.value.round_began.saturating_sub(1)))
     }
 
-    /// The same without an attempt: its number is given back. Nobody else has counted since, because the claim stands.
+    /// The same without an attempt: its number is given back. No other attempt was counted since, because the claim stands.
     pub(super) fn uncounted(&self, edit: Edit) -> Edit {
         let before = self.value.attempts.saturating_sub(1).min(ATTEMPTS_MAX);
         self.counted(edit).set_or_remove(ATTEMPTS, attempts_as_stored(before))

@@ -199,7 +199,7 @@ async fn a_closed_port_is_the_receivers_and_a_missing_route_is_ours() {
 #[tokio::test]
 async fn a_host_that_only_ipv6_leads_to_is_no_fault_of_ours_where_there_is_none() {
     let allowing = |resolver| Sender::trusting(RootCertStore::empty(), policy("127.0.0.0/8, 2001:db8::/32"), resolver, "1");
-    // Nobody answers there. Where this machine has a route for IPv6, that is found out by waiting.
+    // No host answers there. Where this machine has a route for IPv6, that is found out by waiting.
     let attempt =
         allowing(Scripted::new(&[&["2001:db8::1"]])).with_timeouts(SHORT).send(&request("http://six.test/".into())).await;
     assert!(!attempt.outcome.is_ours(), "{attempt:?}");
