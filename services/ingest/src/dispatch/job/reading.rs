@@ -14,14 +14,25 @@ use tokio::time::Instant;
 
 use crate::stock::Rules;
 
-/// Shortest time between two reads of one tenant's rules. A rule's levels are to be judged within 10 s of its change.
-const READS_APART: Duration = Duration::from_secs(1);
+/// After a read, the next one of the same tenant waits so many times as long as it took: reads of one tenant's rules take a tenth of
+/// the time at most. Few rules are read almost at once…
+const PAUSE_FACTOR: u32 = 9;
+/// …and many within this: a rule's levels are to be judged within 10 s of its change.
+const PAUSE_MAX: Duration = Duration::from_secs(1);
 /// Most tenants whose last read is remembered; a forgotten tenant's rules are read at once. The rules themselves are kept by the jobs
 /// that use them.
 const TENANTS_MAX: NonZeroUsize = NonZeroUsize::new(1_000).expect("not zero");
 
 /// A tenant's last read. It is locked while the rules are read: jobs that come meanwhile wait, and share the next read.
-type LastRead = Arc<tokio::sync::Mutex<Option<(Instant, Weak<Rules>)>>>;
+type LastRead = Arc<tokio::sync::Mutex<Option<Read>>>;
+
+#[derive(Debug)]
+struct Read {
+    begun: Instant,
+    /// When the next one may begin.
+    next: Instant,
+    rules: Weak<Rules>,
+}
 
 /// Reads rules for the jobs of one process.
 #[derive(Debug)]
@@ -42,15 +53,16 @@ impl RulesReader {
     pub(super) async fn since(&self, tenant: &Tenant, instant: Instant) -> Result<Arc<Rules>, Error> {
         let last_read = self.last_read(tenant.id());
         let mut last = last_read.lock().await;
-        if let Some((begun, rules)) = &*last {
-            if let Some(rules) = rules.upgrade().filter(|_| *begun >= instant) {
+        if let Some(read) = &*last {
+            if let Some(rules) = read.rules.upgrade().filter(|_| read.begun >= instant) {
                 return Ok(rules);
             }
-            tokio::time::sleep_until(*begun + READS_APART).await;
+            tokio::time::sleep_until(read.next).await;
         }
         let begun = Instant::now();
         let rules = Rules::read(&self.store, tenant, RulesLane::of(tenant.id().as_str())).await?;
-        *last = Some((begun, Arc::downgrade(&rules)));
+        let next = Instant::now() + (begun.elapsed() * PAUSE_FACTOR).min(PAUSE_MAX);
+        *last = Some(Read { begun, next, rules: Arc::downgrade(&rules) });
         Ok(rules)
     }
 
