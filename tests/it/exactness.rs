@@ -306,7 +306,7 @@ impl Schedule {
             Outcome::Decided(Verdict::LeaseLost) => {}
             // It will be read and decided anew.
             Outcome::DecisionsStale(tenants) if matches!(request, Request::AcknowledgedMeanwhile) => {
-                self.stock.were_stale(&tenants).await;
+                self.stock.were_stale(fold.stock(), &tenants).await;
             }
             Outcome::Decided(Verdict::Moved(position)) => self.processes[index].held = Some(held.moved(position)),
             other => panic!("not to be had in this schedule: {other:?}"),

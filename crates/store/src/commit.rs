@@ -82,11 +82,12 @@ pub enum CommitError {
     /// A fence's condition failed; this is the shard item that stands.
     #[error("the shard's position is not where this batch begins")]
     Fenced(Option<Item>),
-    /// Levels or rules of these tenants are not as they were read: read them again and decide again, at the same position.
+    /// Levels or rules are not as they were read: read them again and decide again, at the same position. The rules of these tenants
+    /// are not.
     #[error("levels or rules changed meanwhile")]
     DecisionsStale(BTreeSet<TenantId>),
-    /// Another transaction writes the same items, or the table is throttled: the same request may be made again. These tenants' levels
-    /// or rules are among those items.
+    /// Another transaction writes the same items, or the table is throttled: the same request may be made again. These tenants' rules,
+    /// or their jobs, are among those items.
     #[error("the commit conflicted with another transaction, or was throttled")]
     Contended(BTreeSet<TenantId>),
     /// No answer, or none that says whether it was applied: the shard item must be read.
@@ -275,19 +276,21 @@ fn judge_reasons(reasons: &[CancellationReason], fences: usize, decisions: &Deci
         return Judged::Ended(CommitError::Fenced(fence.item().cloned()));
     }
     let about = decisions.about();
-    let decided = || reasons.iter().skip(fences).zip(&about);
-    let tenants = |wanted: &str| -> BTreeSet<TenantId> {
-        decided().filter(|(reason, _)| code(reason) == wanted).map(|(_, about)| about.tenant.clone()).collect()
+    let of_code = |wanted: &'static str| {
+        let decided = reasons.iter().skip(fences).zip(&about);
+        decided.filter(move |(reason, _)| code(reason) == wanted).map(|(_, about)| about)
     };
-    let stale = tenants(CONDITION_FAILED);
-    if !stale.is_empty() {
-        return Judged::Ended(CommitError::DecisionsStale(stale));
+    let of_rules = |wanted| -> BTreeSet<TenantId> {
+        of_code(wanted).filter(|about| about.level.is_none()).map(|about| about.tenant.clone()).collect()
+    };
+    if of_code(CONDITION_FAILED).next().is_some() {
+        return Judged::Ended(CommitError::DecisionsStale(of_rules(CONDITION_FAILED)));
     }
     if reasons.iter().any(|reason| code(reason) == CONDITION_FAILED) {
         return Judged::Ended(CommitError::RowsMoved);
     }
     if reasons.iter().all(|reason| TRANSIENT.contains(&code(reason))) {
-        return Judged::Ended(CommitError::Contended(tenants(CONFLICT)));
+        return Judged::Ended(CommitError::Contended(of_rules(CONFLICT)));
     }
     let refused = reasons.iter().skip(fences).enumerate().filter(|(_, reason)| !TRANSIENT.contains(&code(reason)));
     Judged::Invalid(Refused::of(refused.map(|(index, _)| index), decisions))

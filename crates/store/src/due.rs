@@ -265,12 +265,13 @@ impl Store {
         self.take_claim(claimed, edit).await
     }
 
-    /// Has something that [waited apart](Due::is_apart) take its turn in its queue. False: it is not where it was seen.
+    /// Has something that [waited apart](Due::is_apart) take its turn in its queue, as if it had come due at this instant. False: it is
+    /// not where it was seen.
     ///
     /// # Errors
     /// When DynamoDB cannot be asked.
-    pub async fn queue_up(&self, due: &Due) -> Result<bool, Error> {
-        match self.edit(due.claim.put_off(due.at)?).await {
+    pub async fn queue_up(&self, due: &Due, at: Timestamp) -> Result<bool, Error> {
+        match self.edit(due.claim.put_off(at)?).await {
             Ok(_) => Ok(true),
             Err(Error::ConditionFailed) => Ok(false),
             Err(error) => Err(error),

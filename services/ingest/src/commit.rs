@@ -22,8 +22,8 @@ use crate::concerned::ConcernedTenants;
 use crate::instruments::Instruments;
 use broken::BrokenRows;
 
-/// So often in a row a commit may conflict with other transactions over the levels or rules of one tenant, before these count as stale:
-/// writes of rules may keep their items busy all the time.
+/// So often in a row a commit may conflict with other transactions over the rules of tenants, before these count as stale: writes of
+/// rules may keep their items busy all the time.
 const CONFLICTS_MAX: u32 = 3;
 
 /// Bounds of the full jitter between attempts of a contended commit.
@@ -73,7 +73,8 @@ pub enum Outcome {
     /// DynamoDB will never take the batch as it is: commit it without the levels that are named. If none is, commit fewer records, in
     /// the end one without its effects.
     Invalid(Refused),
-    /// Levels or rules of these tenants are not as they were read: read them again and decide again, at the same position.
+    /// Levels or rules are not as they were read: read them again and decide again, at the same position. The rules of these tenants
+    /// are not.
     DecisionsStale(BTreeSet<TenantId>),
 }
 
@@ -207,18 +208,24 @@ impl Committer {
 #[derive(Debug)]
 pub(crate) struct Backoff {
     ceiling: Duration,
+    ceiling_max: Duration,
 }
 
 impl Default for Backoff {
     fn default() -> Self {
-        Self { ceiling: BACKOFF_MIN }
+        Self::up_to(BACKOFF_MAX)
     }
 }
 
 impl Backoff {
+    /// With another bound.
+    pub(crate) fn up_to(ceiling_max: Duration) -> Self {
+        Self { ceiling: BACKOFF_MIN, ceiling_max }
+    }
+
     pub(crate) async fn wait(&mut self) {
         let pause = self.ceiling.mul_f64(fastrand::f64());
-        self.ceiling = (self.ceiling * 2).min(BACKOFF_MAX);
+        self.ceiling = (self.ceiling * 2).min(self.ceiling_max);
         tokio::time::sleep(pause).await;
     }
 }

@@ -57,6 +57,7 @@ use self::job::RulesReader;
 use self::room::Room;
 use self::slot::{Pools, SlotTask};
 use crate::settings::Settings;
+use crate::stock::StockReader;
 use crate::supervisor::{PANIC_PAUSE, STALLED};
 use crate::wake::Wake;
 
@@ -99,12 +100,12 @@ pub(crate) struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// A dispatcher for those slots that `mine` says; `wake` tells of news in them.
+    /// A dispatcher for those slots that `mine` says; `wake` tells of news in them. `stock` is what the shards decide levels by.
     pub(crate) fn new(
         store: &Store,
         streams: &Streams,
         settings: &Settings,
-        wake: Wake,
+        (stock, wake): (Arc<StockReader>, Wake),
         mine: watch::Receiver<BTreeSet<Slot>>,
     ) -> Self {
         let webhooks = &settings.webhooks;
@@ -116,7 +117,7 @@ impl Dispatcher {
             sender: sender.with_timeouts(webhooks.pace.timeouts),
             keys: SealingKeys::new(&webhooks.keys.current, webhooks.keys.previous.as_ref()),
             endpoints: Endpoints::new(store.clone()),
-            rules: RulesReader::new(store.clone()),
+            rules: RulesReader::new(store.clone(), stock),
             store: store.clone(),
             room: Room::default(),
             pools: Pools::default(),

@@ -106,7 +106,8 @@ impl Fold {
     /// was to be quarantined; all without images.
     #[must_use]
     pub fn set_aside(&self, from: &Provenance) -> Writes {
-        let tenants: BTreeSet<&TenantId> = self.deltas.rows().map(|(key, _)| &key.tenant).collect();
+        let of_rows = self.deltas.rows().map(|(key, _)| &key.tenant);
+        let tenants: BTreeSet<&TenantId> = of_rows.chain(self.stock.keys().map(|key| &key.tenant)).collect();
         let named = tenants.into_iter().map(|tenant| QuarantineWrite::refused(tenant.clone(), from));
         let quarantine = self.quarantine.iter().cloned().map(QuarantineWrite::without_images);
         Writes { quarantine: named.chain(quarantine).collect(), ..Writes::default() }

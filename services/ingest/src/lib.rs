@@ -121,7 +121,9 @@ impl Ingest {
         tracing::info!(worker = %worker.id(), definitions = running.version, "worker started");
         let (instruments, pause_switch, troubles) = (Instruments::default(), PauseSwitch::default(), Troubles::default());
         let (wake, slots) = (Wake::default(), watch::Sender::new(BTreeSet::new()));
-        let dispatcher = Dispatcher::new(&store, &streams, settings, wake.clone(), slots.subscribe());
+        let stock = Arc::new(StockReader::new(store.clone()));
+        let shared_with_shards = (stock.clone(), wake.clone());
+        let dispatcher = Dispatcher::new(&store, &streams, settings, shared_with_shards, slots.subscribe());
         let committer = Committer::new(store.clone(), streams.clone(), instruments.clone());
         let (pool, pool_task) = Pool::new(store.clone(), committer);
         let shared = Shared {
@@ -129,7 +131,7 @@ impl Ingest {
             pool,
             zones: Arc::new(Zones::new(store.clone())),
             values: Arc::new(Values::new(store.clone())),
-            stock: Arc::new(StockReader::new(store.clone())),
+            stock,
             wake,
             alert_max_age: settings.alert_max_age,
             definitions: RunningDefinitions::new(store, running),

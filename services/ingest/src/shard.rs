@@ -36,6 +36,8 @@ const IDLE_RECORDS_MAX: usize = 2_000;
 
 /// Most records gathered for one batch: it never takes that many, but those that change nothing are cheap to pass.
 const GATHERED_MAX: usize = 10_000;
+/// Longest pause before a batch is decided again: one tenant's changes are not to hold up the others of the shard.
+const STALE_PAUSE_MAX: Duration = Duration::from_millis(100);
 /// How long a commit that is under way when the process is asked to stop may still take.
 const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -145,7 +147,7 @@ impl ShardTask {
             harmless: 0,
             records_max: usize::MAX,
             resort: Resort::Whole,
-            stale_backoff: Backoff::default(),
+            stale_backoff: Backoff::up_to(STALE_PAUSE_MAX),
         }
     }
 
@@ -215,6 +217,7 @@ impl ShardTask {
         let mut next = Next::Wait;
         // What is known of an earlier reading does not hold for this one.
         self.harmless = 0;
+        self.resort = Resort::Whole;
         self.watermark.reading_begins();
         loop {
             if matches!(next, Next::Wait)

@@ -125,6 +125,11 @@ async fn a_record_whose_rows_are_full_is_set_aside_by_name() {
     let [found] = &until_set_aside(&deployment, 1).await[..] else { panic!("one record") };
     assert_eq!((found.code.as_str(), found.new.is_none()), (STORED_UNREADABLE, true));
     assert!(found.reason.contains("does not store"), "{}", found.reason);
+    let api = deployment.start_api().await;
+    let id = found.id.to_string();
+    let shown = api.client(deployment.key_of("full").await).get(&format!("/v1/quarantine/{id}")).await.json();
+    assert_eq!((&shown["id"], &shown["sequence_number"]), (&json!(id), &json!(found.sequence_number)), "{shown}");
+    api.stop().await;
     assert_eq!(deployment.total("full", UNITS, None).await, "2");
     ingest.stop().await;
 }

@@ -129,7 +129,7 @@ async fn a_rule_written_meanwhile_makes_a_batch_stale_and_decides_it() {
     let refused = batches.write(&writes(&fold, clock::now()).decisions).await;
     assert!(matches!(refused, Err(Error::ConditionFailed)), "{refused:?}");
     assert!(batches.write(&writes(&batches.fold(&effects).await, clock::now()).decisions).await.is_err(), "still remembered");
-    batches.reader.were_stale(&BTreeSet::from([tenant("demo").id().clone()])).await;
+    batches.reader.were_stale(fold.stock(), &BTreeSet::from([tenant("demo").id().clone()])).await;
     batches.commit(&effects).await;
     let [alert] = &alerts(store, "demo").await[..] else { panic!("one alert") };
     assert_eq!(alert.rule.rule, Some(rule.id));

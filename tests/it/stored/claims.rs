@@ -150,8 +150,8 @@ async fn a_delivery_that_waits_apart_is_claimed_there_or_takes_its_turn_among_it
     let stored = shelf.store.delivery(&shelf.tenant, &claimed.value.id).await.unwrap().unwrap();
     assert_eq!(stored.state, DeliveryState::Pending { due_at: at(900_000) });
 
-    assert!(shelf.store.queue_up(&seen).await.unwrap());
-    assert!(!shelf.store.queue_up(&seen).await.unwrap(), "once");
+    assert!(shelf.store.queue_up(&seen, seen.at).await.unwrap());
+    assert!(!shelf.store.queue_up(&seen, seen.at).await.unwrap(), "once");
     assert!(shelf.store.claim_delivery(&seen, at(990_000)).await.unwrap().is_none(), "it is not there any more");
     let in_turn = queued().await.expect("it is among the others");
     assert_eq!((in_turn.at, in_turn.is_apart(), apart().await), (at(900_000), false, None));

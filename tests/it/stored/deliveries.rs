@@ -190,7 +190,7 @@ async fn a_delivery_under_way_is_not_requeued_until_its_claim_ends() {
     let claimed = shelf.claimed_delivery(&endpoint, 60_000).await.expect("claimed");
     let due = shelf.due(Slot::of_endpoint(&endpoint), None).await;
     let due = due.into_iter().find(|due| due.work == Work::Delivery(id.clone())).expect("due at the claim's end");
-    assert!(shelf.store.queue_up(&due).await.unwrap());
+    assert!(shelf.store.queue_up(&due, due.at).await.unwrap());
     let moved = shelf.stored(&claimed.value.id).await;
     assert_eq!((moved.is_claimed, moved.under_way_until(at(40_000))), (false, None));
     shelf.store.requeue(&shelf.tenant, &moved, Trigger::Manual, at(40_000)).await.expect("nothing is under way");

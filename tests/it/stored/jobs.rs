@@ -96,8 +96,8 @@ async fn a_repeat_that_is_due_much_later_waits_apart_and_is_claimed_there_or_tak
     assert_eq!((&seen.work, seen.at, seen.is_apart()), (&Work::Job(id.clone()), at(MUCH_LATER), true));
     assert!(queued().await.is_none(), "it costs looks at the queues nothing");
 
-    assert!(shelf.store.queue_up(&seen).await.unwrap());
-    assert!(!shelf.store.queue_up(&seen).await.unwrap(), "once");
+    assert!(shelf.store.queue_up(&seen, seen.at).await.unwrap());
+    assert!(!shelf.store.queue_up(&seen, seen.at).await.unwrap(), "once");
     let in_turn = queued().await.expect("it is in its tenant's queue");
     assert_eq!((in_turn.at, in_turn.is_apart(), apart().await), (at(MUCH_LATER), false, None));
     let mut job = shelf.store.claim_job(&in_turn, at(930_000)).await.unwrap().expect("claimed");

@@ -85,7 +85,8 @@ impl QuarantineWrite {
         Self {
             whose: Whose::Tenant(tenant),
             source: from.source.clone(),
-            sequence: format!("{}n", from.sequence),
+            // None of its deltas is there beside it.
+            sequence: format!("{}r", from.sequence),
             at: from.at,
             code: STORED_UNREADABLE.to_owned(),
             reason: reason.to_owned(),

@@ -273,7 +273,11 @@ impl Dispatch {
             Ticket::Delivery(permit) => self.deliver(due, &permit).await,
             Ticket::Event(_permit) => self.announce(due).await,
             Ticket::Job(_permit) => self.work_on(due).await,
-            Ticket::Move(_permit) => Ok(self.store.queue_up(due).await.map(drop)?),
+            Ticket::Move(_permit) => {
+                // What was held is old: it goes behind the tenant's fresh events.
+                let at = if matches!(due.work, Work::Held { .. }) { clock::now() } else { due.at };
+                Ok(self.store.queue_up(due, at).await.map(drop)?)
+            }
         }
     }
 }

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::field::Empty;
 use tracing::{Instrument, Span};
 
-use super::{Ended, Halt, IDLE_ADVANCE, IDLE_RECORDS_MAX, Next, Resort, ShardTask, Shared};
+use super::{Ended, Halt, IDLE_ADVANCE, IDLE_RECORDS_MAX, Next, Resort, STALE_PAUSE_MAX, ShardTask, Shared};
 use crate::commit::{self, Backoff, FullRows, Outcome, Step};
 use crate::effect::Effects;
 use crate::fold::Fold;
@@ -157,12 +157,13 @@ impl ShardTask {
             Outcome::Decided(verdict) => verdict,
             Outcome::DecisionsStale(tenants) => {
                 self.shared.instruments.abandoned("decisions_stale");
-                self.shared.stock.were_stale(&tenants).await;
+                self.shared.stock.were_stale(fold.stock(), &tenants).await;
                 self.stale_backoff.wait().await;
                 return Ok(Next::Again);
             }
             Outcome::Invalid(Refused::Levels(levels)) => {
                 self.shared.stock.were_refused(&levels);
+                self.resort = Resort::Whole;
                 return Ok(Next::Again);
             }
             Outcome::Invalid(Refused::Others) => {
@@ -181,7 +182,7 @@ impl ShardTask {
                 // Step by step: the records that follow may be like those that did not fit.
                 self.records_max = self.records_max.saturating_mul(2);
                 self.resort = Resort::Whole;
-                self.stale_backoff = Backoff::default();
+                self.stale_backoff = Backoff::up_to(STALE_PAUSE_MAX);
                 self.included(fold.records().checked_sub(1).and_then(|last| pending.records().get(last)));
                 pending.committed(fold.records());
                 self.harmless = 0;
@@ -197,7 +198,8 @@ impl ShardTask {
             }
             Verdict::DefinitionsBehind(version) => {
                 self.shared.instruments.abandoned("definitions_behind");
-                tracing::info!(shard = %self.held.shard, version, "newer definitions are running; computing the batch anew");
+                tracing::info!(shard = %self.held.shard, version, "newer definitions are running; computing the batch again");
+                self.resort = Resort::Whole;
                 self.reload(version).await
             }
             Verdict::Moved(Position::ShardEnd) => Ok(Next::Halt(Halt::Ended(Ended::Finished(self.held.clone())))),

@@ -22,9 +22,11 @@ const BOOKS_MAX: NonZeroUsize = NonZeroUsize::new(4_000).expect("not zero");
 const RULES_MAX: usize = 20_000;
 /// Most tenants remembered whose decisions were stale.
 const STALE_MAX: NonZeroUsize = NonZeroUsize::new(4_000).expect("not zero");
-/// A tenant whose decisions are stale twice within this time is restless…
+/// A tenant whose rules were so often others than those just read…
+const STALE_TIMES: u32 = 3;
+/// …within this time is restless…
 const STALE_WITHIN: Duration = Duration::from_secs(5);
-/// …for so long. Its rules are read once in this time.
+/// …for so long. In this time its rules are read by its jobs alone.
 const RESTLESS_FOR: Duration = Duration::from_secs(30);
 
 /// The lanes a tenant's rules are checked in, each as it was when it was read.
@@ -47,10 +49,11 @@ struct Book {
     checks: Checks,
 }
 
-/// When decisions about a tenant's levels were last stale.
+/// How often decisions by a tenant's rules were stale, and since when. Several shards that decided by one book count once.
 #[derive(Debug, Clone, Copy)]
 struct Stale {
-    at: Instant,
+    times: u32,
+    since: Instant,
     restless_until: Option<Instant>,
 }
 
@@ -95,15 +98,26 @@ impl Books {
         }
     }
 
-    /// Decisions about a tenant's levels were stale. Its rules are read again, unless that has just been done.
-    pub(super) fn was_stale(&mut self, tenant: &TenantId, now: Instant) {
-        if self.is_restless(tenant, now) {
+    /// Decisions by these rules of a tenant were stale: the rules are read again. If they are the ones that were just read, again and
+    /// again, the tenant is restless, and they stay.
+    pub(super) fn was_stale(&mut self, tenant: &TenantId, decided_by: &Arc<RuleBook>, now: Instant) {
+        let is_known = self.known.peek(tenant).is_some_and(|book| Arc::ptr_eq(&book.rules, decided_by));
+        if !is_known || self.is_restless(tenant, now) {
             return;
         }
-        let is_again = self.stale.get(tenant).is_some_and(|stale| now < stale.at + STALE_WITHIN);
-        self.stale.put(tenant.clone(), Stale { at: now, restless_until: is_again.then(|| now + RESTLESS_FOR) });
-        if !is_again {
+        let before = self.stale.get(tenant).filter(|stale| now < stale.since + STALE_WITHIN);
+        let (times, since) = before.map_or((1, now), |stale| (stale.times + 1, stale.since));
+        let is_restless = times >= STALE_TIMES;
+        self.stale.put(tenant.clone(), Stale { times, since, restless_until: is_restless.then(|| now + RESTLESS_FOR) });
+        if !is_restless {
             self.forget(tenant);
+        }
+    }
+
+    /// Newer rules of a tenant, if it is restless: what it is decided by needs no check.
+    pub(super) fn refresh(&mut self, tenant: &TenantId, rules: &Arc<RuleBook>, now: Instant) {
+        if self.is_restless(tenant, now) {
+            self.put(tenant, rules, Checks::new());
         }
     }
 
@@ -167,33 +181,54 @@ mod tests {
         assert_eq!((holds(&books), books.rules), ([false; 3], 0));
     }
 
-    #[test]
-    fn a_tenant_whose_decisions_are_stale_twice_in_a_row_is_not_checked_for_a_while() {
-        let (mut books, lane, now) = (Books::default(), RulesLane::of("a shard"), Instant::now());
-        let (restless, quiet) = (tenant("restless"), tenant("quiet"));
-        let after = |seconds: u64| now + Duration::from_secs(seconds);
-        for of in [&restless, &quiet] {
-            books.put(of, &book(2), Checks::new());
+    /// Rules are read, and a decision by them is stale, at each of these seconds.
+    fn storm(books: &mut Books, of: &TenantId, now: Instant, seconds: impl IntoIterator<Item = u64>) {
+        for second in seconds {
+            let read = book(2);
+            books.put(of, &read, Checks::new());
+            books.was_stale(of, &read, now + Duration::from_secs(second));
         }
-        books.was_stale(&restless, now);
-        assert!(books.get(&restless, lane, now).is_err(), "its rules are read again");
-        books.put(&restless, &book(2), Checks::new());
-        assert!(books.get(&restless, lane, now).is_err(), "and checked");
-        books.was_stale(&restless, after(4));
-        let guard = |books: &mut Books, seconds| books.get(&restless, lane, after(seconds)).map(|rules| rules.guard);
-        assert!(matches!(guard(&mut books, 4), Ok(Guard::JudgedAgain)));
-        books.was_stale(&restless, after(5));
-        assert!(matches!(guard(&mut books, 33), Ok(Guard::JudgedAgain)), "its rules are kept, however stale its levels are");
-        assert!(guard(&mut books, 34).is_err(), "it is checked again");
-        assert!(books.get(&quiet, lane, after(4)).is_err(), "others are checked all the time");
     }
 
     #[test]
-    fn decisions_that_are_stale_now_and_then_are_checked() {
+    fn a_tenant_whose_rules_are_stale_as_soon_as_they_are_read_is_not_checked_for_a_while() {
+        let (mut books, lane, now) = (Books::default(), RulesLane::of("a shard"), Instant::now());
+        let (restless, quiet) = (tenant("restless"), tenant("quiet"));
+        let after = |seconds: u64| now + Duration::from_secs(seconds);
+        books.put(&quiet, &book(2), Checks::new());
+        storm(&mut books, &restless, now, [0, 1]);
+        assert!(books.get(&restless, lane, after(1)).is_err(), "its rules are read again, and checked");
+        storm(&mut books, &restless, now, [4]);
+        let guard = |books: &mut Books, seconds| books.get(&restless, lane, after(seconds)).map(|rules| rules.guard);
+        assert!(matches!(guard(&mut books, 4), Ok(Guard::JudgedAgain)));
+        assert!(books.get(&quiet, lane, after(4)).is_err(), "others are checked all the time");
+        let newer = book(3);
+        books.refresh(&restless, &newer, after(5));
+        books.refresh(&quiet, &newer, after(5));
+        let count = |books: &mut Books, of| books.known.peek(of).map(|book| book.rules.count());
+        assert_eq!((count(&mut books, &restless), count(&mut books, &quiet)), (Some(3), Some(2)), "a job has read newer rules");
+        books.was_stale(&restless, &newer, after(6));
+        assert!(matches!(guard(&mut books, 33), Ok(Guard::JudgedAgain)), "its rules are kept");
+        assert!(guard(&mut books, 34).is_err(), "it is checked again");
+    }
+
+    #[test]
+    fn one_change_of_rules_that_many_shards_meet_counts_once() {
+        let (mut books, now, of) = (Books::default(), Instant::now(), tenant("a"));
+        let before = book(1);
+        books.put(&of, &before, Checks::new());
+        (0..10).for_each(|_| books.was_stale(&of, &before, now));
+        let after = book(1);
+        books.put(&of, &after, Checks::new());
+        books.was_stale(&of, &before, now);
+        assert!(books.known.contains(&of), "a late one of before says nothing about the rules that were read since");
+        assert!(!books.is_restless(&of, now));
+    }
+
+    #[test]
+    fn rules_that_change_now_and_then_are_checked() {
         let (mut books, now) = (Books::default(), Instant::now());
-        for times in 0..10 {
-            books.was_stale(&tenant("a"), now + STALE_WITHIN * times);
-        }
-        assert!(!books.is_restless(&tenant("a"), now + STALE_WITHIN * 9));
+        storm(&mut books, &tenant("a"), now, (0..30).map(|times| 3 * times));
+        assert!(!books.is_restless(&tenant("a"), now + Duration::from_secs(87)));
     }
 }

@@ -56,12 +56,17 @@ impl StockReader {
         Ok(Stock { rows, rules, unread: BTreeSet::new(), undecidable: Undecidable(undecidable) })
     }
 
-    /// Levels or rules of these tenants were not what a batch was decided by.
-    pub async fn were_stale(&self, tenants: &BTreeSet<TenantId>) {
+    /// The rules of these tenants are not those that a batch was decided by.
+    pub async fn were_stale(&self, decided: &Stock, tenants: &BTreeSet<TenantId>) {
         let (mut books, now) = (self.books.lock().await, Instant::now());
-        for tenant in tenants {
-            books.was_stale(tenant, now);
+        for (tenant, rules) in tenants.iter().filter_map(|tenant| Some((tenant, decided.rules.get(tenant)?))) {
+            books.was_stale(tenant, &rules.book, now);
         }
+    }
+
+    /// A job has read a tenant's rules. If the tenant is restless, its levels are decided by them from now on.
+    pub(crate) async fn refresh(&self, tenant: &TenantId, rules: &Rules) {
+        self.books.lock().await.refresh(tenant, &rules.book, Instant::now());
     }
 
     /// DynamoDB refuses to store these levels, or their alerts, as they were decided. For a while they are undecidable.

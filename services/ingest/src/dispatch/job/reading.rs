@@ -12,7 +12,7 @@ use tidemark_domain::TenantId;
 use tidemark_store::{Error, RulesLane, Store, Tenant};
 use tokio::time::Instant;
 
-use crate::stock::Rules;
+use crate::stock::{Rules, StockReader};
 
 /// After a read, the next one of the same tenant waits so many times as long as it took: reads of one tenant's rules take a tenth of
 /// the time at most. Few rules are read almost at once…
@@ -38,15 +38,17 @@ struct Read {
 #[derive(Debug)]
 pub(in crate::dispatch) struct RulesReader {
     store: Store,
+    /// Shards decide by the rules of restless tenants as jobs read them.
+    stock: Arc<StockReader>,
     tenants: Mutex<LruCache<TenantId, LastRead>>,
 }
 
 impl RulesReader {
-    pub(in crate::dispatch) fn new(store: Store) -> Self {
-        Self { store, tenants: Mutex::new(LruCache::new(TENANTS_MAX)) }
+    pub(in crate::dispatch) fn new(store: Store, stock: Arc<StockReader>) -> Self {
+        Self { store, stock, tenants: Mutex::new(LruCache::new(TENANTS_MAX)) }
     }
 
-    /// A tenant's rules by a read that began at this instant or later, with the check of the lane of all its jobs.
+    /// A tenant's rules by a read that began after this instant, with the check of the lane of all its jobs.
     ///
     /// # Errors
     /// When they cannot be read.
@@ -54,13 +56,14 @@ impl RulesReader {
         let last_read = self.last_read(tenant.id());
         let mut last = last_read.lock().await;
         if let Some(read) = &*last {
-            if let Some(rules) = read.rules.upgrade().filter(|_| read.begun >= instant) {
+            if let Some(rules) = read.rules.upgrade().filter(|_| read.begun > instant) {
                 return Ok(rules);
             }
             tokio::time::sleep_until(read.next).await;
         }
         let begun = Instant::now();
         let rules = Rules::read(&self.store, tenant, RulesLane::of(tenant.id().as_str())).await?;
+        self.stock.refresh(tenant.id(), &rules).await;
         let next = Instant::now() + (begun.elapsed() * PAUSE_FACTOR).min(PAUSE_MAX);
         *last = Some(Read { begun, next, rules: Arc::downgrade(&rules) });
         Ok(rules)
