@@ -7,6 +7,7 @@
 //! that a request passes together or not at all is not theirs to tell. A bucket is one instant, and the rest is three LRU maps.
 
 mod bucket;
+mod memory;
 mod places;
 mod strangers;
 
@@ -26,6 +27,7 @@ use crate::router::REQUESTS_AT_ONCE_MAX;
 pub use bucket::Rate;
 pub(crate) use bucket::seconds;
 use bucket::{Bucket, Part, Passed};
+pub(crate) use memory::{Full, Memory, Share};
 pub(crate) use places::Place;
 use places::Places;
 pub(crate) use strangers::Strangers;
@@ -62,6 +64,7 @@ pub(crate) struct Limits {
     /// The layer in `router.rs` limits those of all tenants together.
     requests: Arc<Places>,
     tests: Arc<Places>,
+    pub memory: Arc<Memory>,
     pub strangers: Strangers,
 }
 
@@ -122,6 +125,7 @@ impl Limits {
             }),
             requests: Places::new(TENANT_AT_ONCE_MAX, usize::MAX),
             tests: Places::new(TENANT_TESTS_MAX, TESTS_MAX),
+            memory: Memory::new(memory::TENANT_BYTES_MAX, memory::PROCESS_BYTES_MAX),
             strangers: Strangers::default(),
         }
     }
