@@ -15,6 +15,7 @@ mod admin;
 mod alert_rules;
 mod alerts;
 mod caching;
+mod connections;
 mod cors;
 mod credentials;
 mod currencies;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_types::SdkConfig;
 use secrecy::ExposeSecret;
 use serde_json::Value;
-use tidemark_api::{Api, EdgeSettings, Origins, Rate, Settings};
+use tidemark_api::{Api, ConnectionLimits, EdgeSettings, Origins, Rate, Settings};
 use tidemark_domain::{Definitions, TenantId};
 use tidemark_runtime::clock;
 use tidemark_store::{Holder, NewKey, Scope, Tenant};
@@ -271,6 +271,7 @@ pub fn settings() -> Settings {
             key_rate: Rate { per_second: 100_000, burst: 100_000 },
             shared_for: Duration::ZERO,
             drain_delay: Duration::ZERO,
+            connections: ConnectionLimits::default(),
         },
         oidc: None,
     }

@@ -19,6 +19,7 @@ pub mod receiver;
 pub mod server;
 pub mod shards;
 mod stream_front;
+pub mod unread;
 mod wait;
 pub mod wire;
 mod world;

@@ -7,6 +7,7 @@ use axum::http::HeaderValue;
 use tidemark_runtime::settings::Setting;
 
 use crate::answers::SHARED_FOR;
+use crate::connections::ConnectionLimits;
 use crate::limits::{KEY_RATE, Rate};
 
 /// The setting that lets web pages call the API.
@@ -28,11 +29,18 @@ pub struct EdgeSettings {
     /// How long an answer is shared; zero: only while it is being computed.
     pub shared_for: Duration,
     pub drain_delay: Duration,
+    pub connections: ConnectionLimits,
 }
 
 impl Default for EdgeSettings {
     fn default() -> Self {
-        Self { cors_origins: Origins::default(), key_rate: KEY_RATE, shared_for: SHARED_FOR, drain_delay: DRAIN_DELAY }
+        Self {
+            cors_origins: Origins::default(),
+            key_rate: KEY_RATE,
+            shared_for: SHARED_FOR,
+            drain_delay: DRAIN_DELAY,
+            connections: ConnectionLimits::default(),
+        }
     }
 }
 

@@ -32,12 +32,35 @@ pub(crate) enum Shed {
     Timeout,
 }
 
+/// Why the API ended a connection that its client had not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// No request head was complete in time.
+    Silent,
+    /// There was no request for too long.
+    Idle,
+    /// It was open for so long that its next request was its last.
+    Aged,
+    /// Its client did not read an answer in time.
+    Unsent,
+    /// Room was needed for another, or memory.
+    Crowded,
+    /// It had been asked to finish, and did not.
+    Overdue,
+    /// There was no room for it.
+    Refused,
+}
+
 static DECISIONS: LazyLock<Counter<u64>> = LazyLock::new(|| {
     let description = "Requests that a limit refused, by which: its decision";
     meter().u64_counter("tidemark.ratelimit.decisions").with_description(description).build()
 });
 static SHED: LazyLock<Counter<u64>> = LazyLock::new(|| {
     meter().u64_counter("tidemark.load_shed").with_description("Requests given up under load, by reason").build()
+});
+static CONNECTIONS_ENDED: LazyLock<Counter<u64>> = LazyLock::new(|| {
+    let description = "Connections that were closed, or refused, by the API rather than by the client, by reason";
+    meter().u64_counter("tidemark.connections.ended").with_description(description).build()
 });
 static AUTH_FAILURES: LazyLock<Counter<u64>> = LazyLock::new(|| {
     let description = "Requests whose credential is not good, or not good enough, by reason";
@@ -72,6 +95,19 @@ pub(crate) fn shed(shed: Shed) {
         Shed::Timeout => "timeout",
     };
     SHED.add(1, &[KeyValue::new("reason", reason)]);
+}
+
+pub(crate) fn connection_ended(ended: Ended) {
+    let reason = match ended {
+        Ended::Silent => "silent",
+        Ended::Idle => "idle",
+        Ended::Aged => "aged",
+        Ended::Unsent => "unsent",
+        Ended::Crowded => "crowded",
+        Ended::Overdue => "overdue",
+        Ended::Refused => "refused",
+    };
+    CONNECTIONS_ENDED.add(1, &[KeyValue::new("reason", reason)]);
 }
 
 /// The reasons are `auth.rs`'s.

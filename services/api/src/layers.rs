@@ -10,3 +10,4 @@ pub(crate) mod measured;
 pub(crate) mod problems;
 pub(crate) mod request_id;
 pub(crate) mod traced;
+pub(crate) mod unsent;

@@ -20,6 +20,7 @@ mod accept;
 mod answers;
 mod auth;
 mod body;
+mod connections;
 mod definitions;
 mod edge;
 mod etag;
@@ -44,12 +45,14 @@ mod state;
 mod webhooks;
 mod zones;
 
+pub use connections::ConnectionLimits;
 pub use edge::{CORS_ORIGINS, DRAIN_DELAY, EdgeSettings, InvalidOrigin, Origins};
 pub use limits::Rate;
 pub use settings::{ALL as SETTINGS, API_ADDR, InvalidIssuer, IssuerUrl, OidcSettings, Settings};
 
 use answers::Answers;
 use auth::oidc::Tokens;
+use connections::Connections;
 use limits::Limits;
 use state::ApiState;
 use webhooks::Webhooks;
@@ -97,7 +100,8 @@ impl Api {
         let mut tasks = JoinSet::new();
         tasks.spawn(definitions::follow(self.state.running.clone(), shutdown.clone()));
         let router = router::router(self.state, &self.edge.cors_origins, shutdown.clone());
-        serve::serve(listener, router, shutdown, self.edge.drain_delay).await;
+        let connections = Connections::new(self.edge.connections);
+        serve::serve(listener, router, connections, shutdown, self.edge.drain_delay).await;
         while tasks.join_next().await.is_some() {}
     }
 }

@@ -16,7 +16,7 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::edge::Origins;
-use crate::layers::{admission, bodiless, conditional, cors, draining, head, measured, problems, request_id, traced};
+use crate::layers::{admission, bodiless, conditional, cors, draining, head, measured, problems, request_id, traced, unsent};
 use crate::openapi;
 use crate::routes::alert_rules::preview;
 use crate::routes::alerts::act;
@@ -103,6 +103,8 @@ fn layered(routes: Router, origins: &Origins, stop: CancellationToken) -> Router
         .layer(from_fn(bodiless::layer))
         // Above the layer that writes refusals: their bodies are compressed like any other.
         .layer(CompressionLayer::new())
+        // Directly below it: what is compressed is freed piece by piece, and what is not, when the last byte is sent.
+        .layer(from_fn(unsent::layer))
         // Below it: a weak ETag is of the answer, however it is then sent.
         .layer(from_fn(conditional::layer))
         // Above whatever refuses: a refusal is told how the limits stand, too.

@@ -156,7 +156,7 @@ async fn too_many_headers_are_refused_by_name_and_a_flood_of_them_ends_the_conne
     let wire = Wire::open().await;
     let many = |count: usize| (0..count).map(|number| format!("x-{number}: y\r\n")).collect::<String>();
     let long = |length: usize| format!("x-long: {}\r\n", "y".repeat(length));
-    for headers in [many(101), many(500), long(20_000), long(100_000)] {
+    for headers in [many(101), many(500), long(20_000), long(50_000)] {
         let heard = wire.say(wire.head("GET", RULES, &headers).as_bytes()).await;
         assert_eq!((heard.status, heard.code()), (431, "request_header_fields_too_large".to_owned()), "{headers:.20}");
     }

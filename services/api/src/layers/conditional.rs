@@ -3,12 +3,13 @@
 //! Every answer to a GET has an ETag. Configuration has a strong one, its version, with a digest where more is shown; what says how fresh
 //! it is has a weak one over the rest of it; all else gets a weak one over its whole body here, so that no route is without.
 
-use axum::body::{Body, to_bytes};
+use axum::body::Body;
 use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::Response;
 
+use super::unsent::whole;
 use crate::etag;
 
 /// Where the API's own answers are.
@@ -45,7 +46,7 @@ async fn tagged(response: Response) -> Response {
         return response;
     }
     let (mut parts, body) = response.into_parts();
-    let body = to_bytes(body, usize::MAX).await.expect("every answer of ours is made in memory, as one piece");
+    let body = whole(body).await;
     parts.headers.insert(header::ETAG, etag::of_content(&body, None));
     Response::from_parts(parts, Body::from(body))
 }

@@ -24,6 +24,9 @@ const ENDPOINT: &str = "neighbour";
 /// Questions differ in their first day, so that none is answered from memory.
 const DAYS: usize = 60;
 
+/// How much later everything may be under attack, at least.
+const ADDED_MAX: Duration = Duration::from_millis(250);
+
 /// Kinds of what is measured.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Kind {
@@ -78,11 +81,21 @@ impl Latencies {
     }
 
     fn percentile(&self, kind: Kind, percent: usize) -> Duration {
-        let mut rounds = self.rounds[kind as usize].clone();
-        rounds.sort_unstable();
-        let rank = (rounds.len() * percent).div_ceil(100).max(1);
-        rounds[rank - 1]
+        percentile(&self.rounds[kind as usize], percent)
     }
+}
+
+/// The least time that so many of 100 rounds did not exceed.
+pub(super) fn percentile(rounds: &[Duration], percent: usize) -> Duration {
+    let mut rounds = rounds.to_vec();
+    rounds.sort_unstable();
+    let rank = (rounds.len() * percent).div_ceil(100).max(1);
+    rounds[rank - 1]
+}
+
+/// What a p99 may be under attack, by what it is in peace.
+pub(super) fn bound(peace: Duration) -> Duration {
+    (peace * 2).max(peace + ADDED_MAX)
 }
 
 impl<'a> Neighbour<'a> {
@@ -167,7 +180,7 @@ async fn cross_threshold(scene: &Scene, receiver: &Receiver, number: usize, give
 }
 
 /// A refusal counts as the longest time.
-async fn ask(client: &Client, number: usize) -> Duration {
+pub(super) async fn ask(client: &Client, number: usize) -> Duration {
     let first = Zone::utc().date_of(clock::now()) - i64::try_from(number % DAYS + 1).expect("a small number").days();
     let asked = Instant::now();
     let answer = client.ask("/v1/metrics/sales/values", &[("from", &first.to_string()), ("group_by", "item")]).await;

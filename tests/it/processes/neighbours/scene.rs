@@ -56,13 +56,19 @@ pub(super) struct Scene {
     /// Where the hostile tenant's webhooks go.
     pub(super) receiver: Receiver,
     url: String,
-    _processes: [Process; 2],
+    /// The worker and the API.
+    processes: [Process; 2],
     /// Holds the definition file.
     _folder: TempDir,
 }
 
 impl Scene {
     pub(super) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// Starts with more settings.
+    pub(super) async fn start_with(more: &[(&'static str, String)]) -> Self {
         let deployment = Deployment::start(DEFINITIONS).await;
         for tenant in [HOSTILE, NEIGHBOUR] {
             deployment.create_tenant(tenant, "UTC").await;
@@ -79,17 +85,37 @@ impl Scene {
             ("TIDEMARK_FLUSH_INTERVAL_MS", "50".to_owned()),
             ("TIDEMARK_WEBHOOK_ALLOW_CIDRS", "127.0.0.0/8".to_owned()),
         ]);
+        variables.extend_from_slice(more);
         let mut ingest = Process::spawn("tidemark-ingest", &[], &variables);
         ingest.until_logged("probes and metrics are answered").await;
         let mut api = Process::spawn("tidemark-api", &[], &variables);
         let address = api.until_logged("the API listens").await["addr"].as_str().expect("an address").to_owned();
         let (url, receiver) = (format!("http://{address}"), Receiver::start().await);
-        Self { deployment, receiver, url, _processes: [ingest, api], _folder: folder }
+        Self { deployment, receiver, url, processes: [ingest, api], _folder: folder }
     }
 
     /// A client with a key of its own: each key has a limit.
     pub(super) async fn client(&self, tenant: &str) -> Client {
-        Client::at(&self.url, self.deployment.key_of(tenant).await)
+        Client::at(&self.url, self.key(tenant).await)
+    }
+
+    pub(super) async fn key(&self, tenant: &str) -> String {
+        self.deployment.key_of(tenant).await
+    }
+
+    /// Of the API.
+    pub(super) fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Of the API: host and port.
+    pub(super) fn address(&self) -> &str {
+        self.url.strip_prefix("http://").expect("it has a scheme")
+    }
+
+    /// What the API has in memory.
+    pub(super) async fn api_bytes(&self) -> usize {
+        self.processes[1].resident_bytes().await
     }
 
     /// So much of an item of a tenant's is there from now on.
