@@ -9,12 +9,14 @@
 //!
 //! This is a test target of its own, so that nothing else runs at the same time: the numbers of both phases are compared.
 //!
-//! `TIDEMARK_NEIGHBOURS_SECONDS` is the time of each attack's two phases together; `TIDEMARK_NEIGHBOURS_ATTACK` picks one, from 1.
+//! `TIDEMARK_NEIGHBOURS_SECONDS` is the time of each tenant's attack's two phases together; `TIDEMARK_NEIGHBOURS_ATTACK` picks one, from 1.
+//! `TIDEMARK_NEIGHBOURS_ROWS` is the number of rows that the API's memory is measured with.
 
 #![allow(clippy::unwrap_used, reason = "in a test an unwrap is an assertion; clippy.toml allows it in test functions only")]
 
 mod attack;
 mod measure;
+mod memory;
 #[path = "../process.rs"]
 #[allow(dead_code, reason = "shared with the tests of `it`, which use all of it")]
 mod process;
