@@ -8,6 +8,7 @@
 
 mod bucket;
 mod memory;
+mod pages;
 mod places;
 mod strangers;
 
@@ -28,6 +29,7 @@ pub use bucket::Rate;
 pub(crate) use bucket::seconds;
 use bucket::{Bucket, Part, Passed};
 pub(crate) use memory::{Full, Memory, Share};
+pub(crate) use pages::{PagePlace, PageQueue, Pages, TENANT_PAGES_MAX};
 pub(crate) use places::Place;
 use places::Places;
 pub(crate) use strangers::Strangers;
@@ -65,6 +67,7 @@ pub(crate) struct Limits {
     requests: Arc<Places>,
     tests: Arc<Places>,
     pub memory: Arc<Memory>,
+    pub pages: Arc<Pages>,
     pub strangers: Strangers,
 }
 
@@ -101,8 +104,16 @@ pub(crate) enum Effect {
 /// among its tenant's until the last clone is gone.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Admission {
-    standing: Arc<OnceLock<Standing>>,
+    admitted: Arc<OnceLock<Admitted>>,
     place: Arc<OnceLock<Place>>,
+}
+
+/// Whose request it is, and how its limits stand.
+#[derive(Debug)]
+struct Admitted {
+    limits: Arc<Limits>,
+    whose: Whose,
+    standing: Mutex<Standing>,
 }
 
 /// How a key and its tenant stand with the limits that the request counts for, in the order of [`Admission::write`].
@@ -126,6 +137,7 @@ impl Limits {
             requests: Places::new(TENANT_AT_ONCE_MAX, usize::MAX),
             tests: Places::new(TENANT_TESTS_MAX, TESTS_MAX),
             memory: Memory::new(memory::TENANT_BYTES_MAX, memory::PROCESS_BYTES_MAX),
+            pages: Pages::new(),
             strangers: Strangers::default(),
         }
     }
@@ -135,12 +147,13 @@ impl Limits {
     ///
     /// # Errors
     /// `rate_limited`, `too_many_at_once`.
-    pub(crate) fn admit(&self, admission: &Admission, asked: Asked<'_>) -> Result<(), ApiError> {
+    pub(crate) fn admit(self: &Arc<Self>, admission: &Admission, asked: Asked<'_>) -> Result<(), ApiError> {
         let standing = self.count(asked, Instant::now());
         let refusals = standing.limits.iter().filter_map(|(limit, _, passed)| Some((passed.wait?, *limit)));
         let refusal = refusals.max_by_key(|(wait, _)| *wait);
         // A request has one key, and is let in once.
-        admission.standing.get_or_init(|| standing);
+        let whose = asked.whose.cloned();
+        admission.admitted.get_or_init(|| Admitted { limits: Arc::clone(self), whose, standing: Mutex::new(standing) });
         if let Some((wait, limit)) = refusal {
             instruments::limited(limit);
             return Err(ApiError::RateLimited(wait));
@@ -184,7 +197,8 @@ impl Limits {
 impl Admission {
     /// Says in headers how the request's key and tenant stand (draft-ietf-httpapi-ratelimit-headers). Nothing before its key is known.
     pub(crate) fn write(&self, headers: &mut HeaderMap) {
-        let Some(Standing { limits }) = self.standing.get() else { return };
+        let Some(admitted) = self.admitted.get() else { return };
+        let Standing { limits } = &*locked(&admitted.standing);
         let list = |member: &dyn Fn(&(Limit, Rate, Passed)) -> String| {
             let text = limits.iter().map(member).collect::<Vec<_>>().join(", ");
             HeaderValue::from_str(&text).expect("names and numbers are plain ASCII")
@@ -194,6 +208,39 @@ impl Admission {
             list(&|(limit, _, passed)| format!("\"{}\";r={};t={}", limit.as_str(), passed.left, passed.full_in_seconds()));
         headers.insert(POLICY, policy);
         headers.insert(STANDING, standing);
+    }
+}
+
+impl Admission {
+    /// Charges the tenant for a request that costs more than the token it took when it was admitted. What exceeds the tenant's burst
+    /// is charged to a full bucket and leaves a debt.
+    ///
+    /// # Errors
+    /// `rate_limited` when the tenant cannot pay now; nothing is charged then.
+    pub(crate) fn charge(&self, tokens: u32) -> Result<(), ApiError> {
+        match self.settle(|bucket, rate, now| bucket.take_many(tokens, rate, now)) {
+            Some(wait) => {
+                instruments::limited(Limit::Tenant);
+                Err(ApiError::RateLimited(wait))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Charges the tenant for what the request has already cost. What the tenant cannot pay is a debt.
+    pub(crate) fn owe(&self, tokens: u32) {
+        self.settle(|bucket, rate, now| bucket.owe(tokens, rate, now));
+    }
+
+    /// Changes the bucket of the request's tenant, and notes how it stands then. How long the tenant has to wait, if it has to.
+    fn settle(&self, change: impl FnOnce(&mut Bucket, Rate, Instant) -> Passed) -> Option<Duration> {
+        let admitted = self.admitted.get()?;
+        let mut standing = locked(&admitted.standing);
+        let (_, rate, noted) = standing.limits.iter_mut().find(|(limit, ..)| *limit == Limit::Tenant)?;
+        let mut buckets = locked(&admitted.limits.buckets);
+        let bucket = buckets.tenants.get_or_insert_mut(admitted.whose.clone(), Bucket::default);
+        *noted = change(bucket, *rate, Instant::now());
+        noted.wait
     }
 }
 

@@ -67,18 +67,36 @@ impl Bucket {
         let may_pass = waits.iter().all(Option::is_none);
         let stand = |((bucket, rate), wait): (&mut (&mut Self, Rate), Option<Duration>)| {
             if may_pass {
-                bucket.remove_token(*rate, now);
+                bucket.owe(1, *rate, now);
             }
             bucket.passed(*rate, now, wait)
         };
         buckets.iter_mut().zip(waits).map(stand).collect()
     }
 
+    /// Takes so many tokens at once, if they are there. More than a bucket can hold are taken from a full one, in which the request has
+    /// already taken its own: the rest is a debt. So a low rate makes expensive requests rare, not impossible.
+    pub(super) fn take_many(&mut self, tokens: u32, rate: Rate, now: Instant) -> Passed {
+        let needed = rate.interval() * tokens.min(rate.burst.saturating_sub(1));
+        let wait = (self.full_in(now) + needed).saturating_sub(rate.capacity());
+        let wait = (!wait.is_zero()).then_some(wait);
+        if wait.is_none() {
+            self.owe(tokens, rate, now);
+        }
+        self.passed(rate, now, wait)
+    }
+
+    /// Takes so many tokens, whether they are there or not. What is missing is a debt: nothing passes until it has flowed in.
+    pub(super) fn owe(&mut self, tokens: u32, rate: Rate, now: Instant) -> Passed {
+        self.full_at = Some(now + self.full_in(now) + rate.interval() * tokens);
+        self.passed(rate, now, None)
+    }
+
     /// Takes one token, if there is one.
     pub(super) fn take(&mut self, rate: Rate, now: Instant) -> Passed {
         let wait = self.wait(rate, now);
         if wait.is_none() {
-            self.remove_token(rate, now);
+            self.owe(1, rate, now);
         }
         self.passed(rate, now, wait)
     }
@@ -86,10 +104,6 @@ impl Bucket {
     /// Puts one token back.
     pub(super) fn give_back(&mut self, rate: Rate, now: Instant) {
         self.full_at = Some(now + self.full_in(now).saturating_sub(rate.interval()));
-    }
-
-    fn remove_token(&mut self, rate: Rate, now: Instant) {
-        self.full_at = Some(now + self.full_in(now) + rate.interval());
     }
 
     fn passed(&self, rate: Rate, now: Instant, wait: Option<Duration>) -> Passed {
@@ -148,6 +162,38 @@ mod tests {
             }
             let flowed = (now - start).as_millis() as u64 * u64::from(per_second) / 1000;
             prop_assert!(passed <= u64::from(burst) + flowed + 1, "{passed} of {burst} + {flowed}");
+        }
+    }
+
+    proptest! {
+        /// Against a bucket that is counted in tokens: it has `burst`, gains `per_second` each second, and may be below zero.
+        #[test]
+        fn a_cost_is_paid_from_what_is_there_and_the_rest_is_a_debt(
+            per_second in 1_u32..20, burst in 1_u32..50, steps in prop::collection::vec((0_u64..5, 0_u32..80, any::<bool>()), 1..60),
+        ) {
+            let rate = Rate { per_second, burst };
+            let (mut bucket, mut now, mut naive) = (Bucket::default(), Instant::now(), i64::from(burst));
+            for (pause, tokens, is_owed) in steps {
+                now += Duration::from_secs(pause);
+                naive = (naive + pause as i64 * i64::from(per_second)).min(i64::from(burst));
+                let (needed, found) = if is_owed {
+                    (i64::MIN, bucket.owe(tokens, rate, now))
+                } else {
+                    (i64::from(tokens.min(burst - 1)), bucket.take_many(tokens, rate, now))
+                };
+                if let Some(wait) = found.wait {
+                    prop_assert!(naive < needed, "{naive} suffice for {needed}");
+                    let (before, at) = (bucket, now + wait);
+                    prop_assert!(before.clone().take_many(tokens, rate, at).wait.is_none(), "the wait is long enough");
+                    prop_assert!(before.clone().take_many(tokens, rate, at - rate.interval() / 2).wait.is_some(), "and not longer");
+                } else {
+                    prop_assert!(naive >= needed, "{naive} do not suffice for {needed}");
+                    naive -= i64::from(tokens);
+                }
+                // An interval is a whole number of nanoseconds, so a token may be there a moment early.
+                let left = i64::from(found.left) - naive.max(0);
+                prop_assert!((0..=1).contains(&left), "{} left, counted {naive}", found.left);
+            }
         }
     }
 

@@ -59,6 +59,36 @@ async fn the_keys_of_a_tenant_share_a_multiple_and_other_tenants_are_not_touched
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_cost_is_charged_to_the_tenant_alone_and_shown_with_the_answer() {
+    let limits = Arc::new(Limits::new(SMALL));
+    let (_, admission) = ask(&limits, "a", "acme");
+    assert!(headers(&admission)[1].ends_with("\"tenant\";r=11;t=1"));
+    admission.charge(5).expect("the tenant has eleven");
+    assert!(headers(&admission)[1].ends_with("\"key\";r=2;t=1, \"tenant\";r=6;t=2"), "{:?}", headers(&admission));
+    let refused = admission.charge(7).expect_err("it has six");
+    assert!(matches!(refused, ApiError::RateLimited(wait) if wait == Duration::from_millis(250)), "{refused:?}");
+    assert!(headers(&admission)[1].ends_with("r=6;t=2"), "nothing is charged then");
+    admission.owe(8);
+    assert!(headers(&admission)[1].ends_with("r=0;t=4"), "a debt of two: fourteen tokens, four a second");
+    assert!(matches!(ask(&limits, "b", "acme").0, Err(ApiError::RateLimited(wait)) if wait == Duration::from_millis(750)));
+    let (asked, of_rival) = ask(&limits, "a", "rival");
+    assert!(asked.is_ok() && headers(&of_rival)[1].ends_with("r=11;t=1"), "another tenant's tokens are its own");
+    assert!(Admission::default().charge(1_000).is_ok(), "there is no tenant to charge before the key is known");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cost_above_the_burst_is_charged_to_a_full_bucket() {
+    let limits = Arc::new(Limits::new(SMALL));
+    let (_first, second) = (ask(&limits, "a", "acme"), ask(&limits, "b", "acme").1);
+    assert!(second.charge(100).is_err(), "the bucket is not full but for this request's own token");
+    tokio::time::advance(Duration::from_millis(250)).await;
+    second.charge(100).expect("it is full");
+    assert!(ask(&limits, "c", "acme").0.is_err());
+    tokio::time::advance(Duration::from_secs(23)).await;
+    assert!(ask(&limits, "c", "acme").0.is_ok(), "the debt is paid");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_tenant_has_so_many_places_and_gets_them_back() {
     let limits = Arc::new(Limits::new(Rate { per_second: 1000, burst: 1000 }));
     let mut held: Vec<_> = (0..TENANT_AT_ONCE_MAX).map(|_| ask(&limits, "a", "acme")).collect();
