@@ -17,6 +17,7 @@ mod alerts;
 mod caching;
 mod connections;
 mod cors;
+mod cost;
 mod credentials;
 mod currencies;
 mod days;

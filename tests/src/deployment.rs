@@ -162,12 +162,21 @@ impl Deployment {
             metric,
             set: GroupingSet::new(filter.keys().cloned()),
             span: Span::Days { from: today - 500.days(), to: today + 30.days() },
+            keyed: filter.len(),
             filter,
-            rows_max: 100_000,
         };
-        let rows = self.store.rows(&tenant, &range).await.expect("readable");
         let measure = MeasureName::new(measure).expect("a name");
-        rows.iter().filter_map(|row| row.values.get(&measure)).sum::<Decimal>().to_string()
+        let mut total = Decimal::zero();
+        for query in range.queries(&tenant) {
+            let mut next = Some(query);
+            while let Some(query) = next.take() {
+                let page = self.store.row_page(&range, query).await.expect("readable");
+                next = page.next.clone();
+                let rows = page.rows().map(|row| row.expect("readable"));
+                rows.filter_map(|row| row.values.get(&measure).cloned()).for_each(|value| total += &value);
+            }
+        }
+        total.to_string()
     }
 
     /// Waits until a total is what it should be.

@@ -1,7 +1,7 @@
 //! Every key, item and transaction of Tidemark's own data table, and the running definitions beside the leases.
 //!
 //! Data flows through here in two directions: [`Store::commit`] takes one batch's deltas and the stream position they belong to,
-//! in one transaction, and what was decided about levels; [`Store::rows`] reads aggregates back, and the dispatcher finds through
+//! in one transaction, and what was decided about levels; [`Store::row_page`] reads aggregates back, and the dispatcher finds through
 //! [`Store::due`] what there is to send. AWS types stop here: callers pass the shard's fence through unread.
 //! No function for tenant data can be called without a [`Tenant`].
 
@@ -36,7 +36,7 @@ mod table;
 mod tenant;
 mod transact;
 
-pub use aggregate::{Row, RowRange, RowsError, Span};
+pub use aggregate::{Row, RowPage, RowQuery, RowRange, Span};
 pub use alert::{ActError, AlertPage, AlertQuery, AlertRecord, AlertsWanted, Change};
 pub use attempt::{ATTEMPTS_MAX, Attempt};
 pub use commit::{CommitError, ITEMS_MAX, Item, Refused, RowChange, RowWrite, Writes};

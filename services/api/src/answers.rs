@@ -7,7 +7,7 @@
 //! `moka` holds them: it bounds by weight, forgets by time, and lets one caller compute for all who ask meanwhile; if that one is
 //! cancelled, the next takes over. It is in the tree already, with our resolver.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -18,6 +18,7 @@ use tidemark_domain::TenantId;
 
 use crate::etag;
 use crate::freshness::Freshness;
+use crate::limits::{Full, Memory, Share};
 use crate::problem::{ApiError, Problem};
 
 /// How long an answer is shared, from the moment it is there.
@@ -46,12 +47,32 @@ pub(crate) struct SharedAnswer {
     content_type: HeaderValue,
     etag: HeaderValue,
     freshness: Freshness,
+    /// Of all responses with this answer that are being sent.
+    sent: Mutex<Weak<Share>>,
 }
 
 impl SharedAnswer {
     pub(crate) fn new(content_type: &'static str, body: Vec<u8>, freshness: Freshness) -> Self {
         let etag = etag::of_content(&body, Some(&freshness));
-        Self { body: body.into(), content_type: HeaderValue::from_static(content_type), etag, freshness }
+        let content_type = HeaderValue::from_static(content_type);
+        Self { body: body.into(), content_type, etag, freshness, sent: Mutex::default() }
+    }
+
+    /// Holds the body's bytes in memory for its tenant, once for all responses that hold them at the same time. Answers that only wait
+    /// here for the next question are bounded by [`BYTES_MAX`] instead.
+    ///
+    /// # Errors
+    /// When the tenant or the process holds too much.
+    pub(crate) fn hold(&self, memory: &Arc<Memory>, tenant: &TenantId) -> Result<Arc<Share>, Full> {
+        let mut sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(share) = sent.upgrade() {
+            return Ok(share);
+        }
+        let mut share = memory.share(Some(tenant.clone()));
+        share.grow(self.body.len())?;
+        let share = Arc::new(share);
+        *sent = Arc::downgrade(&share);
+        Ok(share)
     }
 }
 

@@ -71,10 +71,14 @@ pub(crate) enum ApiError {
     #[error("this Idempotency-Key was used for another request; use a new one for this")]
     IdempotencyMismatch,
     /// For so long.
-    #[error("more requests, or more writes, than the limits allow; see RateLimit, and wait as Retry-After says")]
+    #[error(
+        "more or more expensive requests, or more writes, than the limits allow; see RateLimit, and wait as Retry-After says"
+    )]
     RateLimited(Duration),
     /// For so long, or until one of them is answered.
-    #[error("too many requests of this tenant are being answered; wait for some of them")]
+    #[error(
+        "too many requests of this tenant are being answered, or their answers are too large together; wait for some of them"
+    )]
     TooManyAtOnce(Duration),
     /// For `wait`, or until one of them has ended.
     #[error("too many webhook tests are under way, of this tenant ({tenant_max} at most) or of all; wait for one to end")]

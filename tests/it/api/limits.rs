@@ -26,7 +26,7 @@ async fn limited(shop: &Shop) -> RunningApi {
 }
 
 /// The number of a limit in a header such as `"key";r=9;t=1, "tenant";r=39;t=1`.
-fn of_limit(header: &str, limit: &str, name: &str) -> u64 {
+pub(super) fn of_limit(header: &str, limit: &str, name: &str) -> u64 {
     let item = header.split(", ").find(|item| item.starts_with(&format!("\"{limit}\""))).expect("the limit");
     let value = item.split(';').find_map(|part| part.strip_prefix(&format!("{name}=")));
     value.expect("the parameter").parse().expect("a number")

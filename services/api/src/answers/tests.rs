@@ -114,3 +114,18 @@ async fn there_are_only_so_many_bytes_and_answers() {
     answers.0.run_pending_tasks().await;
     assert!(answers.0.entry_count() <= BYTES_MAX / ENTRY_BYTES_MIN as u64, "{}", answers.0.entry_count());
 }
+
+#[test]
+fn responses_that_send_the_same_answer_hold_its_bytes_once_and_until_the_last_is_sent() {
+    let limits = crate::limits::Limits::new(crate::limits::Rate { per_second: 1, burst: 1 });
+    let (answer, tenant) = (answer(&"x".repeat(1_000)), TenantId::new("acme").expect("an id"));
+    let hold = || answer.hold(&limits.memory, &tenant).expect("there is room");
+    let (first, second) = (hold(), hold());
+    assert_eq!(limits.memory.held(), 1_000);
+    drop(first);
+    assert_eq!(limits.memory.held(), 1_000);
+    drop(second);
+    assert_eq!(limits.memory.held(), 0, "an answer that only waits for the next question holds nothing");
+    let _third = hold();
+    assert_eq!(limits.memory.held(), 1_000);
+}

@@ -6,10 +6,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
-use super::{Whose, locked};
+use super::{AT_ONCE_PAUSE, Whose, locked};
+use crate::instruments::{self, Limit, Shed};
+use crate::problem::{ApiError, Unavailable};
 
-/// Most bytes that all requests of a process hold. The chart gives the API 256 MiB; the process needs about 60 MiB of them before the
-/// first request, and estimates may be wrong by half.
+/// Most bytes that all requests of a process hold. The chart gives the API 256 MiB. An idle process takes up to 80 MiB of them, pages being
+/// read 32 MiB at most (`pages.rs`), and answers kept for a second 32 MiB (`answers.rs`).
 pub(super) const PROCESS_BYTES_MAX: usize = 80 * 1024 * 1024;
 /// Most bytes that the requests of one tenant hold together: less than a third of the process's, so that two tenants that hold all they
 /// may leave room for others. Only a tenant that holds nothing may exceed it, see [`Share::grow`].
@@ -125,6 +127,22 @@ impl Share {
     /// Whether so many bytes more would fit if the tenant had no other request.
     pub(crate) fn fits_alone(&self, bytes: usize) -> bool {
         self.bytes.saturating_add(bytes) <= self.memory.tenant_max
+    }
+}
+
+/// For a request that would be answered if nothing else was held.
+impl From<Full> for ApiError {
+    fn from(full: Full) -> Self {
+        match full {
+            Full::Tenant => {
+                instruments::limited(Limit::AtOnce);
+                Self::TooManyAtOnce(AT_ONCE_PAUSE)
+            }
+            Full::Process => {
+                instruments::shed(Shed::Overloaded);
+                Self::Unavailable(Unavailable::Overloaded)
+            }
+        }
     }
 }
 

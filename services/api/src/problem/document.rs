@@ -150,8 +150,8 @@ pub(crate) fn components() -> Vec<(&'static str, Response)> {
 
 fn limited() -> Response {
     let limited = problem(
-        "Too much for the key, its tenant, or the tenant's writes: `rate_limited`; too many requests of the tenant, or tests of webhook \
-         endpoints, at once: `too_many_at_once`.",
+        "Too much for the key, its tenant, or the tenant's writes: `rate_limited`; too many requests of the tenant, too large answers, or \
+         too many tests of webhook endpoints at once: `too_many_at_once`.",
     );
     let wait = HeaderBuilder::new().description(Some("Seconds.")).build();
     with_headers(limited.header("Retry-After", wait), edges::limits())

@@ -2,6 +2,7 @@
 //! latter.
 
 use std::collections::BTreeMap;
+use std::io::{self, Write};
 
 use serde::Serialize;
 use tidemark_domain::{Currency, DimensionName, Group};
@@ -24,9 +25,11 @@ struct Line<'a> {
     complete: bool,
 }
 
-/// The answer as JSON objects, one a line.
-pub(crate) fn ndjson(answer: &Answer) -> Vec<u8> {
-    let mut lines = Vec::new();
+/// Writes the answer as JSON objects, one a line.
+///
+/// # Errors
+/// Those of the writer.
+pub(crate) fn ndjson(answer: &Answer, mut lines: impl Write) -> io::Result<()> {
     for (row, bucket) in buckets(answer) {
         let line = Line {
             from: bucket.from,
@@ -37,41 +40,42 @@ pub(crate) fn ndjson(answer: &Answer) -> Vec<u8> {
             values: &bucket.values,
             complete: bucket.complete,
         };
-        serde_json::to_writer(&mut lines, &line).expect("a line is plain data, and a Vec takes any number of bytes");
-        lines.push(b'\n');
+        serde_json::to_writer(&mut lines, &line)?;
+        lines.write_all(b"\n")?;
     }
-    lines
+    Ok(())
 }
 
 /// What a group begins with that a spreadsheet would read as a formula (OWASP, "CSV Injection"), and the mark that prevents it. A group
 /// that begins with the mark itself has another, so that removing one `'` from a group that begins with it restores every group.
 const MARKED: [char; 8] = ['=', '+', '-', '@', '\t', '\r', '\n', '\''];
 
-/// The answer as RFC 4180 CSV with a header. The null group is `\N`, and a group that begins with `\` has another in front of it;
+/// Writes the answer as RFC 4180 CSV with a header. The null group is `\N`, and a group that begins with `\` has another in front of it;
 /// the remainder has empty groups and `true` under `other`; a null value is empty. A group that a spreadsheet would execute has a `'`
 /// in front of it: groups are texts that a tenant's customers may have chosen. Values are numbers, so `-3` stays as it is.
-pub(crate) fn csv(answer: &Answer, ask: &Ask, by_currency: bool) -> Vec<u8> {
-    let mut writer = csv::Writer::from_writer(Vec::new());
-    let mut write =
-        |record: Vec<String>| writer.write_record(&record).expect("lines have equally many fields, and a Vec takes them");
+///
+/// # Errors
+/// Those of the writer.
+pub(crate) fn csv(answer: &Answer, ask: &Ask, by_currency: bool, lines: impl Write) -> io::Result<()> {
+    let mut writer = csv::Writer::from_writer(lines);
     let dimensions = ask.group_by.dimensions().map(ToString::to_string);
     let mut header: Vec<String> = ["from", "to"].map(str::to_owned).into_iter().chain(dimensions).collect();
     header.extend(by_currency.then(|| "currency".to_owned()));
     header.extend(ask.other.then(|| "other".to_owned()));
     header.extend(ask.measures.iter().map(ToString::to_string));
     header.push("complete".to_owned());
-    write(header);
+    writer.write_record(&header)?;
     for (row, bucket) in buckets(answer) {
         let mut record = vec![bucket.from.to_string(), bucket.to.to_string()];
         let group_of = |dimension| row.dimensions.as_ref().map_or_else(String::new, |groups| field(&groups[dimension]));
         record.extend(ask.group_by.dimensions().map(group_of));
         record.extend(by_currency.then(|| row.total.currency.as_ref().map_or_else(String::new, |code| code.as_str().to_owned())));
         record.extend(ask.other.then(|| row.other.to_string()));
-        record.extend(bucket.values.values().map(|value| value.as_ref().map_or_else(String::new, ToString::to_string)));
+        record.extend(bucket.values.values().map(|value| value.map_or_else(String::new, ToString::to_string)));
         record.push(bucket.complete.to_string());
-        write(record);
+        writer.write_record(&record)?;
     }
-    writer.into_inner().expect("a Vec takes what is left in the buffer")
+    writer.flush()
 }
 
 fn buckets(answer: &Answer) -> impl Iterator<Item = (&DataRow, &BucketValues)> {

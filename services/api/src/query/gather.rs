@@ -1,19 +1,20 @@
-//! Reads the rows that a plan names.
+//! Reads the rows that a plan names, page by page, and adds them up as they come. No row is kept.
+//!
+//! Three numbers bound what that takes: the pages in flight of the tenant and the process (`limits/pages.rs`), the rows of one question
+//! over all its ranges, and the bytes of what the rows add up to.
 
-use futures::future::try_join_all;
+use futures::StreamExt;
+use futures::stream::FuturesUnordered;
 use tidemark_domain::{MetricName, running::RunningMetric};
-use tidemark_store::{Row, RowRange, RowsError, Span, Store, Tenant};
+use tidemark_store::{Row, RowPage, RowQuery, RowRange, Span, Store, Tenant};
 
 use super::ask::Ask;
-use super::plan::{Ground, Plan, ROWS_READ_MAX, TooMany};
+use super::cost::Cost;
+use super::fold::Fold;
+use super::held::Held;
+use super::plan::{Plan, ROWS_READ_MAX, TooMany};
+use crate::limits::{Admission, PagePlace, PageQueue, TENANT_PAGES_MAX};
 use crate::problem::ApiError;
-
-/// The rows of the range, and of the range it is compared with.
-#[derive(Debug)]
-pub(crate) struct Gathered {
-    pub current: Vec<Row>,
-    pub previous: Vec<Row>,
-}
 
 /// What rows are read from.
 #[derive(Debug, Clone, Copy)]
@@ -22,24 +23,72 @@ pub(crate) struct Shelf<'a> {
     pub tenant: &'a Tenant,
     pub name: &'a MetricName,
     pub metric: &'a RunningMetric,
+    pub queue: &'a PageQueue,
 }
 
-impl Shelf<'_> {
+/// What the rows of one question add up to, and what they have taken so far.
+#[derive(Debug)]
+pub(crate) struct Intake<'a> {
+    /// Pays for what is read.
+    pub admission: &'a Admission,
+    pub current: Fold<'a>,
+    /// Of the range compared with.
+    pub previous: Option<Fold<'a>>,
+    pub held: Held<'a>,
+    pub cost: Cost,
+}
+
+/// Which range a row is of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    Current,
+    Previous,
+}
+
+/// A page, and the place it takes in memory.
+struct Read<'a> {
+    part: Part,
+    page: RowPage<'a>,
+    range: &'a RowRange,
+    _place: PagePlace<'a>,
+}
+
+impl<'a> Shelf<'a> {
+    /// Reads every row of the plan into the intake.
+    ///
     /// # Errors
-    /// `query_too_large` when there are more rows than an answer may read, else the store's.
-    pub(crate) async fn gather(&self, ask: &Ask, plan: &Plan, ground: Ground<'_>) -> Result<Gathered, ApiError> {
+    /// As [`Intake::take`], or the store's.
+    pub(crate) async fn gather(&self, plan: &Plan, intake: &mut Intake<'_>) -> Result<(), ApiError> {
         let compared = plan.comparison.as_ref().map_or(&[][..], |comparison| &comparison.spans);
-        let ranges: Vec<RowRange> = plan.spans.iter().chain(compared).map(|span| self.range(*span, ask, plan)).collect();
-        let read = try_join_all(ranges.iter().map(|range| self.store.rows(self.tenant, range))).await;
-        let mut read = read.map_err(|error| match error {
-            RowsError::TooMany(_) => too_many(ask, ground),
-            RowsError::Store(error) => ApiError::of_store(error),
-        })?;
-        if read.iter().map(Vec::len).sum::<usize>() > ROWS_READ_MAX {
-            return Err(too_many(ask, ground));
+        let parts = [(Part::Current, &plan.spans[..]), (Part::Previous, compared)];
+        let spans = parts.into_iter().flat_map(|(part, spans)| spans.iter().map(move |span| (part, *span)));
+        let ranges: Vec<(Part, RowRange)> = spans.map(|(part, span)| (part, self.range(span, intake.held.ask, plan))).collect();
+        let mut queries =
+            ranges.iter().flat_map(|(part, range)| range.queries(self.tenant).map(move |query| (*part, range, query)));
+        let mut reads = FuturesUnordered::new();
+        loop {
+            while reads.len() < TENANT_PAGES_MAX
+                && let Some((part, range, query)) = queries.next()
+            {
+                reads.push(self.read(part, range, query));
+            }
+            let Some(read) = reads.next().await else { return Ok(()) };
+            let Read { part, range, mut page, _place } = read?;
+            if let Some(query) = page.next.take() {
+                reads.push(self.read(part, range, query));
+            }
+            intake.take(part, page.read(), page.rows())?;
         }
-        let previous = read.split_off(plan.spans.len());
-        Ok(Gathered { current: read.concat(), previous: previous.concat() })
+    }
+
+    /// Reads one page, when there is a place for it.
+    async fn read<'r>(&self, part: Part, range: &'r RowRange, query: RowQuery) -> Result<Read<'r>, ApiError>
+    where
+        'a: 'r,
+    {
+        let _place = self.queue.place().await;
+        let page = self.store.row_page(range, query).await.map_err(ApiError::of_store)?;
+        Ok(Read { part, page, range, _place })
     }
 
     fn range(&self, span: Span, ask: &Ask, plan: &Plan) -> RowRange {
@@ -50,11 +99,40 @@ impl Shelf<'_> {
             lanes: self.metric.lanes_read(),
             span,
             filter: ask.filter.clone(),
-            rows_max: ROWS_READ_MAX,
+            keyed: plan.keyed,
         }
     }
 }
 
-fn too_many(ask: &Ask, ground: Ground<'_>) -> ApiError {
-    ground.too_large(ask, ask.granularity, TooMany::Counted).into()
+impl Intake<'_> {
+    /// Adds up the rows of a page, of which so many were read.
+    ///
+    /// # Errors
+    /// `query_too_large` when more rows were read than an answer may read, or when what they add up to is more than a tenant may hold;
+    /// `too_many_at_once` or `overloaded` when others hold too much; else that of a row.
+    pub(crate) fn take(
+        &mut self,
+        part: Part,
+        read: usize,
+        rows: impl Iterator<Item = Result<Row, tidemark_store::Error>>,
+    ) -> Result<(), ApiError> {
+        let paid = self.cost.tokens();
+        self.cost.rows += read as u64;
+        self.admission.owe(self.cost.tokens() - paid);
+        if self.cost.rows > ROWS_READ_MAX as u64 {
+            return Err(self.held.too_large(TooMany::Rows));
+        }
+        for row in rows {
+            let row = row.map_err(ApiError::of_store)?;
+            match (part, &mut self.previous) {
+                (Part::Previous, Some(previous)) => previous.add(&row),
+                _ => self.current.add(&row),
+            }
+        }
+        let bytes = self.current.bytes() + self.previous.as_ref().map_or(0, Fold::bytes);
+        self.held.grow(bytes - self.held.share.bytes())
+    }
 }
+
+#[cfg(test)]
+mod tests;

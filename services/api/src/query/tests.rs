@@ -11,7 +11,7 @@ use tidemark_store::Row;
 
 use super::answer::{Compose, DataRow, Total, Values};
 use super::ask::{Ask, Compare, KNOWN};
-use super::fold::{Fold, Measures};
+use super::fold::{Fold, Measures, Shape, Table};
 use super::plan::Comparison;
 use crate::params::Params;
 use crate::problem::ParameterError;
@@ -63,6 +63,13 @@ fn ask(query: &str, metric: &Metric, now: Timestamp) -> Ask {
     params.finish(&KNOWN, || ask).expect("a good question")
 }
 
+/// What rows add up to.
+fn folded(shape: Shape<'_>, rows: &[Row]) -> Table {
+    let mut fold = Fold::new(shape);
+    rows.iter().for_each(|row| fold.add(row));
+    fold.finish()
+}
+
 type Shown = (Vec<Total>, Vec<DataRow>);
 
 /// The answer to a query string about four hours from the start on, with these rows and those of the four hours before.
@@ -79,17 +86,17 @@ fn answer(query: &str, current: &[Row], previous: &[Row]) -> Result<Shown, Param
         Some(granularity) => tile(ask.range, granularity, &ask.zone, 10_000).expect("few slots"),
     };
     let measures = Measures::of(&metric);
-    let fold = Fold { measures: &measures, set: &set, group_by: &ask.group_by, slots: &slots, zone: &ask.zone };
-    let table = fold.table(current);
+    let shape = Shape { measures: &measures, set: &set, group_by: &ask.group_by, slots: &slots, zone: &ask.zone };
+    let table = folded(shape, current);
     let before = Range { from: from - jiff::SignedDuration::from_hours(4), to: from };
     let before = Comparison { range: before, spans: Vec::new() }.whole();
-    let previous = ask.compare.map(|_: Compare| Fold { slots: &[before], ..fold }.table(previous));
+    let previous = ask.compare.map(|_: Compare| folded(Shape { slots: &[before], ..shape }, previous));
     let watermark = Some(Timestamp::from_second(START + 2 * 3600).expect("an instant"));
     Compose { ask: &ask, measures: &measures, slots: &slots, current: &table, previous: previous.as_ref(), watermark }.rows()
 }
 
 fn shown(values: &Values) -> String {
-    let value = |value: &Option<Decimal>| value.as_ref().map_or_else(|| "null".to_owned(), ToString::to_string);
+    let value = |value: Option<&Decimal>| value.map_or_else(|| "null".to_owned(), ToString::to_string);
     values.values().map(value).collect::<Vec<_>>().join(" ")
 }
 
@@ -189,12 +196,18 @@ fn lines_have_one_field_for_each_column() {
             data,
         }
     };
-    let csv = |rows: &[Row]| String::from_utf8(super::flat::csv(&of(rows), &ask, true)).expect("UTF-8");
+    let csv = |rows: &[Row]| {
+        let mut lines = Vec::new();
+        super::flat::csv(&of(rows), &ask, true, &mut lines).expect("a Vec takes them");
+        String::from_utf8(lines).expect("UTF-8")
+    };
     let header = "from,to,item,currency,other,average,units,complete\n";
     let span = "2026-06-29T00:00:00Z,2026-06-29T04:00:00Z";
     assert_eq!(csv(&rows), format!("{header}{span},\"\\\\N, \"\"x\"\"\",EUR,false,1,1,false\n{span},,EUR,true,,2,false\n"));
     assert_eq!(csv(&rows[1..]), format!("{header}{span},\\N,EUR,false,,2,false\n"));
-    let ndjson = String::from_utf8(super::flat::ndjson(&of(&rows[1..]))).expect("UTF-8");
+    let mut ndjson = Vec::new();
+    super::flat::ndjson(&of(&rows[1..]), &mut ndjson).expect("a Vec takes them");
+    let ndjson = String::from_utf8(ndjson).expect("UTF-8");
     assert_eq!(
         ndjson,
         "{\"from\":\"2026-06-29T00:00:00Z\",\"to\":\"2026-06-29T04:00:00Z\",\"dimensions\":{\"item\":null},\"currency\":\"EUR\",\

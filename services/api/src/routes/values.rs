@@ -1,10 +1,12 @@
 //! `GET /v1/metrics/{metric}/values`: totals, series, breakdowns, top-N and comparisons.
 
+use axum::Extension;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures::TryFutureExt;
 use jiff::Timestamp;
+use tidemark_domain::calendar::Slot;
 use tidemark_domain::running::RunningMetric;
 use tidemark_domain::{MetricName, Zone};
 use tidemark_store::Tenant;
@@ -13,15 +15,18 @@ use crate::accept::Format;
 use crate::answers::{self, SharedAnswer};
 use crate::auth::{Caller, scope};
 use crate::freshness::{Freshness, Reason};
+use crate::limits::Admission;
 use crate::openapi::GranularityName;
 use crate::params::Params;
 use crate::problem::{ApiError, Code, NotFound, ParameterError, Unprocessable};
 use crate::query::answer::{Answer, ComparedRange, Compose, example};
 use crate::query::ask::{Ask, Compare, Fill, KNOWN};
+use crate::query::cost::Cost;
 use crate::query::flat;
-use crate::query::fold::{Fold, Measures};
-use crate::query::gather::{Gathered, Shelf};
-use crate::query::plan::{Ground, Plan};
+use crate::query::fold::{Fold, Measures, Shape};
+use crate::query::gather::{Intake, Shelf};
+use crate::query::held::Held;
+use crate::query::plan::{Comparison, Ground, Plan};
 use crate::sources;
 use crate::state::{ApiState, metric_of};
 
@@ -37,6 +42,9 @@ struct Question<'a> {
 /// Totals, series, breakdowns, top-N and comparisons of one metric.
 ///
 /// Every value is a decimal number as text. A range is half-open, and its ends lie on quarters of an hour.
+///
+/// A request counts as several for its tenant's rate limit when it reads much: as one for each four queries of the database and each 250
+/// stored rows. What would take too much is refused with 422 `query_too_large` and parameters that can be answered.
 ///
 /// In CSV the null group is `\N`, and a group that begins with `\` has another `\` in front. A group that begins with `=`, `+`, `-`, `@`,
 /// tab, CR, LF or `'` has a `'` in front, so that no spreadsheet takes it for a formula.
@@ -86,6 +94,7 @@ pub(crate) async fn get_metric_values(
     State(state): State<ApiState>,
     Path(name): Path<String>,
     RawQuery(query): RawQuery,
+    Extension(admission): Extension<Admission>,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
     let now = state.now();
@@ -103,22 +112,37 @@ pub(crate) async fn get_metric_values(
     let ground = Ground { metric: &metric.definition, lanes: metric.lanes_read(), tenant_zone: &zone, now };
     let plan = Plan::make(&mut params, &ask, ground);
     let plan = params.finish_some(&KNOWN, || plan)?;
-    let shelf = Shelf { store: &state.store, tenant: &caller.tenant, name: &name, metric };
+    let queue = state.limits.pages.queue(caller.tenant.id());
+    let shelf = Shelf { store: &state.store, tenant: &caller.tenant, name: &name, metric, queue: &queue };
     let question = Question { name: &name, metric, ask: &ask, plan: &plan, zone: &zone };
     let compute = Box::pin(async {
+        let cost = Cost { queries: plan.queries, rows: 0 };
+        admission.charge(cost.tokens())?;
         // The watermark is read before the rows, so that every change up to it is in them.
         let reading = sources::reading(&state.streams, source).await?;
         let quarantined = state.store.quarantine_counts(&caller.tenant).map_err(ApiError::of_store);
-        let (gathered, quarantined) = futures::try_join!(shelf.gather(&ask, &plan, ground), quarantined)?;
+        let measures = Measures::of(&metric.definition);
+        let share = state.limits.memory.share(Some(caller.tenant.id().clone()));
+        let compared = plan.comparison.as_ref().map(Comparison::whole);
+        let [current, previous] = question.shapes(&measures, compared.as_slice());
+        let mut intake = Intake {
+            admission: &admission,
+            current: Fold::new(current),
+            previous: compared.map(|_| Fold::new(previous)),
+            held: Held { ask: &ask, ground, share },
+            cost,
+        };
+        let ((), quarantined) = futures::try_join!(shelf.gather(&plan, &mut intake), quarantined)?;
         // What no row could take shows in the rows; what was never counted, only here.
         let is_missed = quarantined.get(&metric.definition.source).is_some_and(|count| count.uncounted > 0);
         let freshness = Freshness::of(&reading, now).because(Reason::BrokenRow, is_missed);
-        let answer = question.answer(&gathered, freshness)?;
-        Ok(written(format, answer, &ask, metric.definition.currency.is_some()))
+        question.answered(intake, &measures, freshness, format)
     });
     let answer = state.answers.get(question.shared_by(&caller.tenant, format), compute).await?;
+    let share = answer.hold(&state.limits.memory, caller.tenant.id())?;
     let vary = [(header::VARY, HeaderValue::from_static("accept"))];
-    Ok((vary, &*answer).into_response())
+    // The share goes with the response.
+    Ok((vary, Extension(share), &*answer).into_response())
 }
 
 impl Question<'_> {
@@ -133,19 +157,37 @@ impl Question<'_> {
         answers::Question { tenant: tenant.id().clone(), meaning }
     }
 
-    fn answer(&self, gathered: &Gathered, freshness: Freshness) -> Result<Answer, ApiError> {
+    /// How the rows of the range, and those of the range compared with, become cells.
+    fn shapes<'s>(&'s self, measures: &'s Measures<'s>, compared: &'s [Slot]) -> [Shape<'s>; 2] {
+        let Self { ask, plan, zone, .. } = *self;
+        let current = Shape { measures, set: &plan.set, group_by: &ask.group_by, slots: &plan.slots, zone };
+        [current, Shape { slots: compared, ..current }]
+    }
+
+    /// The answer, written.
+    fn answered(
+        &self,
+        intake: Intake<'_>,
+        measures: &Measures<'_>,
+        freshness: Freshness,
+        format: Format,
+    ) -> Result<SharedAnswer, ApiError> {
+        let Intake { current, previous, mut held, .. } = intake;
+        let has_broken = current.has_broken() || previous.as_ref().is_some_and(Fold::has_broken);
+        let freshness = self.judged(freshness, has_broken);
+        let (current, previous) = (current.finish(), previous.map(Fold::finish));
         let Self { ask, plan, .. } = *self;
-        let freshness = self.judged(freshness, gathered);
-        let measures = Measures::of(&self.metric.definition);
-        let fold = Fold { measures: &measures, set: &plan.set, group_by: &ask.group_by, slots: &plan.slots, zone: self.zone };
-        let current = fold.table(&gathered.current);
-        let compared = plan.comparison.as_ref().map(|comparison| comparison.whole());
-        let previous = compared.map(|slot| Fold { slots: &[slot], ..fold }.table(&gathered.previous));
-        let watermark = freshness.watermark;
-        let compose =
-            Compose { ask, measures: &measures, slots: &plan.slots, current: &current, previous: previous.as_ref(), watermark };
+        let compose = Compose {
+            ask,
+            measures,
+            slots: &plan.slots,
+            current: &current,
+            previous: previous.as_ref(),
+            watermark: freshness.watermark,
+        };
+        held.grow(compose.bytes())?;
         let (totals, data) = compose.rows()?;
-        Ok(Answer {
+        let answer = Answer {
             metric: self.name.clone(),
             version: self.metric.definition.version(),
             from: ask.range.from,
@@ -153,28 +195,33 @@ impl Question<'_> {
             granularity: ask.granularity.map(|granularity| granularity.as_str()),
             time_zone: ask.zone.clone(),
             freshness,
-            compared_with: compared.map(|slot| ComparedRange { from: slot.from, to: slot.to }),
+            compared_with: plan.comparison.as_ref().map(|compared| ComparedRange::from(compared.range)),
             totals,
             data,
-        })
+        };
+        let by_currency = self.metric.definition.currency.is_some();
+        let body = held.collect(|body| match format {
+            Format::Json => Ok(serde_json::to_writer(body, &answer)?),
+            Format::Csv => flat::csv(&answer, ask, by_currency, body),
+            Format::Ndjson => flat::ndjson(&answer, body),
+        })?;
+        Ok(SharedAnswer::new(content_type(format), body, answer.freshness))
     }
 
     /// Adds the reasons that lie in this question rather than in the source.
-    fn judged(&self, freshness: Freshness, gathered: &Gathered) -> Freshness {
+    fn judged(&self, freshness: Freshness, has_broken: bool) -> Freshness {
         let later: Option<Timestamp> = self.metric.set_since(&self.plan.set);
         // The measure that rows are ordered by decides which of them are shown.
         let mut measures = self.ask.measures.iter().chain(self.ask.order.measure());
         let later = later.or_else(|| measures.find_map(|measure| self.metric.measure_since(measure)));
-        let broken = gathered.current.iter().chain(&gathered.previous).any(|row| row.broken);
-        freshness.because(Reason::Definitions, later.is_some()).because(Reason::BrokenRow, broken)
+        freshness.because(Reason::Definitions, later.is_some()).because(Reason::BrokenRow, has_broken)
     }
 }
 
-fn written(format: Format, answer: Answer, ask: &Ask, by_currency: bool) -> SharedAnswer {
-    let (kind, body) = match format {
-        Format::Json => ("application/json", serde_json::to_vec(&answer).expect("an answer is plain data")),
-        Format::Csv => ("text/csv; charset=utf-8", flat::csv(&answer, ask, by_currency)),
-        Format::Ndjson => ("application/x-ndjson", flat::ndjson(&answer)),
-    };
-    SharedAnswer::new(kind, body, answer.freshness)
+fn content_type(format: Format) -> &'static str {
+    match format {
+        Format::Json => "application/json",
+        Format::Csv => "text/csv; charset=utf-8",
+        Format::Ndjson => "application/x-ndjson",
+    }
 }

@@ -23,18 +23,18 @@ fn at(text: &str) -> Timestamp {
 }
 
 /// The one metric, its tenant's zone, and the present.
-fn ground_of_sales() -> (Metric, Zone, Timestamp) {
+pub(super) fn ground_of_sales() -> (Metric, Zone, Timestamp) {
     let definitions = Definitions::parse(SALES).expect("a good file");
     let metric = definitions.metrics.values().next().expect("one metric").clone();
     (metric, Zone::named("Europe/Berlin").expect("a zone"), at("2026-03-30T12:00:00Z"))
 }
 
 /// The plan of a query string asked on 30 March 2026 by a tenant of Berlin, or the errors as `parameter code`.
-fn plan(query: &str) -> Result<Plan, Vec<String>> {
+pub(super) fn plan(query: &str) -> Result<Plan, Vec<String>> {
     plan_with_lanes(query, 1)
 }
 
-fn plan_with_lanes(query: &str, lanes: u16) -> Result<Plan, Vec<String>> {
+pub(super) fn plan_with_lanes(query: &str, lanes: u16) -> Result<Plan, Vec<String>> {
     let (metric, zone, now) = ground_of_sales();
     let ground = Ground { metric: &metric, lanes, tenant_zone: &zone, now };
     let mut params = Params::parse(Some(query));
@@ -106,24 +106,6 @@ fn too_much_to_read_or_to_show_is_refused_before_reading() {
     assert_eq!(lanes("from=2026-01-01&to=2026-03-01"), Ok(()));
     assert_eq!(lanes("from=2026-01-01&to=2026-03-01&time_zone=UTC"), Err("time_zone query_too_large".to_owned()));
     assert_eq!(lanes("from=2026-01-01&to=2026-03-01&granularity=PT1H"), Err("granularity query_too_large".to_owned()));
-}
-
-#[test]
-fn what_is_too_much_is_told_with_what_would_make_it_less() {
-    let (metric, zone, now) = ground_of_sales();
-    let ground = Ground { metric: &metric, lanes: 1, tenant_zone: &zone, now };
-    let mut params = Params::parse(Some("from=2026-01-01&to=2026-03-30&granularity=P1D"));
-    let ask = Ask::take(&mut params, &metric, &zone, now);
-    let told = |rows| ground.too_large(&ask, ask.granularity, rows).detail;
-    // Nobody has looked yet how many groups there are: no choice of them makes buckets fewer.
-    assert_eq!(
-        told(TooMany::Buckets(300_000)),
-        "at least 300000 rows would be read, and an answer may read 200000: a shorter range is cheaper"
-    );
-    assert_eq!(
-        told(TooMany::Counted),
-        "more than 200000 rows answer it, and an answer may read 200000: a shorter range, a filter, or a smaller group_by is cheaper"
-    );
 }
 
 #[test]
