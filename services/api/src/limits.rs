@@ -227,6 +227,12 @@ impl Admission {
         }
     }
 
+    /// A share of memory for the request's tenant, which holds nothing yet. `None` before its key is known.
+    pub(crate) fn memory(&self) -> Option<Share> {
+        let Admitted { limits, whose, .. } = self.admitted.get()?;
+        Some(limits.memory.share(whose.clone()))
+    }
+
     /// Charges the tenant for what the request has already cost. What the tenant cannot pay is a debt.
     pub(crate) fn owe(&self, tokens: u32) {
         self.settle(|bucket, rate, now| bucket.owe(tokens, rate, now));

@@ -16,7 +16,9 @@ use utoipa_axum::routes;
 use utoipa_swagger_ui::{Config, SwaggerUi};
 
 use crate::edge::Origins;
-use crate::layers::{admission, bodiless, conditional, cors, draining, head, measured, problems, request_id, traced, unsent};
+use crate::layers::{
+    admission, bodiless, conditional, cors, draining, head, held, measured, problems, request_id, traced, unsent,
+};
 use crate::openapi;
 use crate::routes::alert_rules::preview;
 use crate::routes::alerts::act;
@@ -111,6 +113,9 @@ fn layered(routes: Router, origins: &Origins, stop: CancellationToken) -> Router
         .layer(from_fn(admission::layer))
         // Above every layer that answers with a bare status, and above the routes' own refusals.
         .layer(from_fn(problems::layer))
+        // Below it: an answer for which there is no memory is refused. Above the limit on requests at once, whose places are for work: those
+        // who read slowly would otherwise take them all.
+        .layer(from_fn(held::layer))
         // Below that one: a panic becomes a refusal, not a closed connection.
         .layer(CatchPanicLayer::custom(problems::of_panic))
         // Above the limit: what is not looked at takes no place.
