@@ -120,7 +120,7 @@ impl RowPage<'_> {
     pub fn rows(self) -> impl Iterator<Item = Result<Row, Error>> {
         let Self { range, items, .. } = self;
         let rows = items.into_iter().map(|item| decode(&item));
-        rows.filter(|row| row.as_ref().map_or(true, |row| range.lets_in(row)))
+        rows.filter(|row| row.as_ref().ok().is_none_or(|row| range.lets_in(row)))
     }
 }
 
@@ -272,7 +272,7 @@ mod tests {
                 (Span::Days { from: first, to }, dates.map(|date| Bucket::Day { date }).collect())
             } else {
                 let at = |quarter| from + jiff::SignedDuration::from_secs(quarter * QUARTER_SECONDS);
-                (Span::Quarters { from, to: at(quarters) }, (0..quarters).map(|at_| Bucket::Quarter { start: at(at_) }).collect())
+                (Span::Quarters { from, to: at(quarters) }, (0..quarters).map(|quarter| Bucket::Quarter { start: at(quarter) }).collect())
             };
             let chunks: BTreeSet<String> = buckets.into_iter().map(key::chunk).collect();
             prop_assert_eq!(span.chunk_names().collect::<Vec<_>>(), chunks.iter().cloned().collect::<Vec<_>>());

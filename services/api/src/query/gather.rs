@@ -50,7 +50,7 @@ struct Read<'a> {
     part: Part,
     page: RowPage<'a>,
     range: &'a RowRange,
-    _place: PagePlace<'a>,
+    place: PagePlace<'a>,
 }
 
 impl<'a> Shelf<'a> {
@@ -73,11 +73,12 @@ impl<'a> Shelf<'a> {
                 reads.push(self.read(part, range, query));
             }
             let Some(read) = reads.next().await else { return Ok(()) };
-            let Read { part, range, mut page, _place } = read?;
+            let Read { part, range, mut page, place } = read?;
             if let Some(query) = page.next.take() {
                 reads.push(self.read(part, range, query));
             }
             intake.take(part, page.read(), page.rows())?;
+            drop(place);
         }
     }
 
@@ -86,9 +87,9 @@ impl<'a> Shelf<'a> {
     where
         'a: 'r,
     {
-        let _place = self.queue.place().await;
+        let place = self.queue.place().await;
         let page = self.store.row_page(range, query).await.map_err(ApiError::of_store)?;
-        Ok(Read { part, page, range, _place })
+        Ok(Read { part, page, range, place })
     }
 
     fn range(&self, span: Span, ask: &Ask, plan: &Plan) -> RowRange {

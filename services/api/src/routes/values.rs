@@ -1,8 +1,9 @@
 //! `GET /v1/metrics/{metric}/values`: totals, series, breakdowns, top-N and comparisons.
 
 use axum::Extension;
-use axum::extract::{Path, RawQuery, State};
-use axum::http::{HeaderMap, HeaderValue, header};
+use axum::extract::{Path, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use futures::TryFutureExt;
 use jiff::Timestamp;
@@ -93,17 +94,16 @@ pub(crate) async fn get_metric_values(
     caller: Caller<scope::MetricsRead>,
     State(state): State<ApiState>,
     Path(name): Path<String>,
-    RawQuery(query): RawQuery,
-    Extension(admission): Extension<Admission>,
-    headers: HeaderMap,
+    request: Parts,
 ) -> Result<Response, ApiError> {
+    let admission = request.extensions.get::<Admission>().cloned().unwrap_or_default();
     let now = state.now();
     let running = state.running();
     let (name, metric) = metric_of(&running, &name, &caller.tenant)?;
     let source = running.sources.get(&metric.definition.source).ok_or(ApiError::NotFound)?;
-    let format = Format::accepted(&headers);
+    let format = Format::accepted(&request.headers);
     let zone = state.zones.of(&caller.tenant).await?;
-    let mut params = Params::parse(query.as_deref());
+    let mut params = Params::parse(request.uri.query());
     let ask = Ask::take(&mut params, &metric.definition, &zone, now);
     if ask.compare.is_some() && format != Format::Json {
         let detail = "is answered as JSON only: lines are buckets, and only totals are compared";

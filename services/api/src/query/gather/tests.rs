@@ -1,5 +1,6 @@
 //! Rows are folded as they come: memory follows the groups and buckets of the answer, never the rows.
 
+use std::io::Write;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -160,6 +161,19 @@ fn six_large_questions_at_once_stay_within_the_memory_of_the_process() {
     assert!((1..6).contains(&intakes.len()), "some are answered, and not all fit");
     drop(intakes);
     assert_eq!(scene.memory().held(), 0);
+}
+
+#[test]
+fn an_answers_bytes_are_held_before_they_are_there() {
+    let (scene, admission) = (Scene::new(), Admission::default());
+    let measures = Measures::of(&scene.metric);
+    let mut held = scene.intake(&measures, &admission, "acme").held;
+    let mut written = |parts: usize| held.collect(|bytes| (0..parts).try_for_each(|_| bytes.write_all(&[b'x'; 1_000])));
+    assert_eq!(written(1_000).expect("a megabyte"), [b'x'; 1_000].repeat(1_000));
+    assert!((1_000_000..3_000_000).contains(&scene.memory().held()), "{}", scene.memory().held());
+    let refused = written(100_000).expect_err("a hundred megabytes");
+    assert!(matches!(&refused, ApiError::Parameters(errors) if errors[0].detail.contains("memory")), "{refused:?}");
+    assert!(scene.memory().peak() <= 25 * MIB);
 }
 
 #[tokio::test(start_paused = true)]
