@@ -23,8 +23,8 @@ sim seed:
 chaos seconds="120":
     TIDEMARK_CHAOS_SECONDS={{ seconds }} cargo test --workspace --test it processes::chaos -- --nocapture
 
-# A hostile tenant beside another one, on real processes: what the other notices of four attacks, so many seconds each
-neighbours seconds="42":
+# A hostile tenant, strangers and slow readers beside a good key, on real processes: what it notices; so many seconds for each tenant's attack
+neighbours seconds="34":
     TIDEMARK_NEIGHBOURS_SECONDS={{ seconds }} cargo test --workspace --test neighbours
 
 # Formatting, lints, documentation, dependencies

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use tidemark_runtime::clock;
 use tidemark_tests::deployment::DEADLINE;
 use tidemark_tests::{Deployment, Fault, Reaction, Receiver, When, wait_until};
+use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 
 use self::page::Page;
@@ -43,6 +44,8 @@ const ITEM: &str = "oolong";
 
 /// Requests at once: more than are answered at once, and than a key's burst.
 const FLOOD: usize = 320;
+/// More connections than one peer may have.
+const SILENT: usize = 520;
 /// How long each of them is held at its first call, so that they are all there at once.
 const HELD: Duration = Duration::from_secs(2);
 
@@ -182,7 +185,7 @@ async fn lose_records(scene: &Scene) -> Scraped {
     worker
 }
 
-/// Has the API answer, refuse a stranger, refuse what comes too often, and give up what is too much.
+/// Has the API answer, refuse a stranger, refuse what comes too often, give up what is too much, and close connections that say nothing.
 async fn exercise_api(scene: &Scene, api: &Scraped, url: &str) {
     let values = format!("{url}/v1/metrics/counts/values?{}", super::process::since_yesterday());
     ask(&values, &scene.key).await;
@@ -202,6 +205,12 @@ async fn exercise_api(scene: &Scene, api: &Scraped, url: &str) {
     })
     .await;
     scene.deployment.world.front().no_faults();
+    let address = url.strip_prefix("http://").expect("it has a scheme");
+    let mut silent = Vec::new();
+    for _ in 0..SILENT {
+        silent.push(TcpStream::connect(address).await.unwrap());
+    }
+    api.until_shown(r#"tidemark_connections_ended_total{reason="crowded"}"#).await;
 }
 
 /// Every query of the chart, with where it is.
