@@ -21,8 +21,14 @@ pub(crate) const TENANT_PAGES_MAX: usize = PAGES_MAX / 4;
 #[derive(Debug)]
 pub(crate) struct Pages {
     all: Semaphore,
-    /// Of the tenants that have a question under way.
-    of: Mutex<HashMap<TenantId, Arc<Semaphore>>>,
+    of: Mutex<HashMap<TenantId, OfTenant>>,
+}
+
+/// A tenant's queue. It is forgotten with its last question.
+#[derive(Debug)]
+struct OfTenant {
+    semaphore: Arc<Semaphore>,
+    questions: usize,
 }
 
 /// Where the reads of one question wait.
@@ -48,8 +54,10 @@ impl Pages {
     /// For one question of a tenant.
     pub(crate) fn queue(self: &Arc<Self>, tenant: &TenantId) -> PageQueue {
         let mut of = locked(&self.of);
-        let of_tenant = of.entry(tenant.clone()).or_insert_with(|| Arc::new(Semaphore::new(TENANT_PAGES_MAX)));
-        PageQueue { pages: Arc::clone(self), tenant: tenant.clone(), of_tenant: Arc::clone(of_tenant) }
+        let new = || OfTenant { semaphore: Arc::new(Semaphore::new(TENANT_PAGES_MAX)), questions: 0 };
+        let of_tenant = of.entry(tenant.clone()).or_insert_with(new);
+        of_tenant.questions += 1;
+        PageQueue { pages: Arc::clone(self), tenant: tenant.clone(), of_tenant: Arc::clone(&of_tenant.semaphore) }
     }
 }
 
@@ -65,9 +73,11 @@ impl PageQueue {
 impl Drop for PageQueue {
     fn drop(&mut self) {
         let mut of = locked(&self.pages.of);
-        // The map's and this one: the tenant has no other question under way.
-        if Arc::strong_count(&self.of_tenant) == 2 {
-            of.remove(&self.tenant);
+        if let Some(of_tenant) = of.get_mut(&self.tenant) {
+            of_tenant.questions -= 1;
+            if of_tenant.questions == 0 {
+                of.remove(&self.tenant);
+            }
         }
     }
 }
