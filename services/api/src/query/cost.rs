@@ -1,6 +1,6 @@
 //! What a question costs its tenant: tokens of the bucket that its requests take one each from. Pure.
 
-/// So many Queries cost as much as one request. Each takes 0.5 to 1 read unit and some milliseconds.
+/// So many Queries cost as much as one request. Each is a consistent read: one read unit at least.
 const QUERIES_PER_TOKEN: u64 = 4;
 /// So many rows that are read do.
 const ROWS_PER_TOKEN: u64 = 250;

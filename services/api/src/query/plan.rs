@@ -24,7 +24,7 @@ pub(crate) const CELLS_MAX: usize = 10_000;
 /// Most rows read for an answer, over all its ranges: estimated before and counted while reading. A release build on two cores has answered
 /// from as many within the time of a request. Twice as many are not sure to be answered, and would only cost.
 pub(crate) const ROWS_READ_MAX: usize = 100_000;
-/// Most Queries of an answer, over all its ranges and lanes, not counting further pages. With four in flight and 10 ms each they take
+/// Most Queries of an answer, over all its ranges and lanes, not counting further pages. With four in flight, and if each takes 10 ms, they take
 /// 2.5 s of the 10 s that a request has.
 pub(crate) const QUERIES_MAX: u64 = 1_000;
 
