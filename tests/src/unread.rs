@@ -37,7 +37,8 @@ impl Unread {
         let mut answers = JoinSet::new();
         for path in paths {
             let request = Request::get(format!("{}{path}", self.url)).header("authorization", format!("Bearer {key}"));
-            let request = request.body(()).expect("a request");
+            // As clients do: a compressed answer must not be forgotten, either.
+            let request = request.header("accept-encoding", "gzip").body(()).expect("a request");
             let Ok(mut ready) = self.requests.clone().ready().await else { break };
             let Ok((answer, _)) = ready.send_request(request, true) else { break };
             answers.spawn(answer);

@@ -24,8 +24,8 @@ use crate::problem::{ApiError, Problem};
 /// How long an answer is shared, from the moment it is there.
 pub(crate) const SHARED_FOR: Duration = Duration::from_secs(1);
 /// Most bytes of all answers in memory.
-const BYTES_MAX: u64 = 32 * 1024 * 1024;
-/// What the smallest answer counts for, so that there are 8192 at most.
+const BYTES_MAX: u64 = 16 * 1024 * 1024;
+/// What the smallest answer counts for, so that there are 4096 at most.
 const ENTRY_BYTES_MIN: usize = 4 * 1024;
 
 /// The answers of the last second. Clones share them.

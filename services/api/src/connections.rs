@@ -1,9 +1,9 @@
 //! The open connections: how many there may be, of all peers and of one, and which is closed when there are too many or one takes too
-//! long. Pure but for the clock; `serve.rs` does the I/O and obeys the signals.
+//! long. Pure but for the clock; `serve.rs` does the I/O and acts on the signals.
 //!
 //! A connection is *silent* until its first request head is complete, *busy* while a request is being answered or an answer is not yet
 //! sent, and *idle* in between. Silent and idle connections cost only memory, so they are the ones that are closed to make room: silent
-//! ones first, each kind in the order of time. A stranger who opens connections without end therefore closes his own.
+//! ones first, each kind in the order of time. A client that opens connections without end therefore closes its own.
 //!
 //! An answer counts as unsent until the last byte of it is freed: the bytes own their [`Exchange`] (`layers/unsent.rs`). hyper has no
 //! time-out for writing, and with HTTP/2 a client that never opens its window lets answers wait in memory without a byte to write.
@@ -25,7 +25,8 @@ pub struct ConnectionLimits {
     pub connections_max: usize,
     /// Connections of one peer at once: an IPv4 address, or a /64 network of IPv6. Behind a load balancer the peer is one of its nodes.
     pub peer_max: usize,
-    /// Answers that wait to be sent, of all connections. Beyond, the connection whose answer has waited longest is closed.
+    /// Answers that wait to be sent, of all connections. Beyond, the peer that leaves most of them unread loses a connection: the one
+    /// with most of them.
     pub unsent_max: usize,
     /// From accepting a connection to the last byte of its first request head.
     pub first_head_max: Duration,
@@ -34,7 +35,8 @@ pub struct ConnectionLimits {
     pub idle_max: Duration,
     /// A connection that is older is closed after its next request, so that clients spread over pods that were added.
     pub age_max: Duration,
-    /// From the answer's head to its last byte. At 60 s, 4 MB of answer take 70 kB/s.
+    /// From the answer's head to its last byte: for 4 MB in 60 s, 70 kB/s. After half of it the connection takes no more requests, so
+    /// that a proxy which shares it among its clients opens another.
     pub send_max: Duration,
     /// Between two looks at the table.
     pub sweep_every: Duration,
@@ -43,9 +45,9 @@ pub struct ConnectionLimits {
 impl Default for ConnectionLimits {
     fn default() -> Self {
         Self {
-            connections_max: 2048,
+            connections_max: 1024,
             peer_max: 512,
-            unsent_max: 1024,
+            unsent_max: 512,
             first_head_max: Duration::from_secs(20),
             idle_max: Duration::from_secs(75),
             age_max: Duration::from_secs(60 * 60),
@@ -55,7 +57,7 @@ impl Default for ConnectionLimits {
     }
 }
 
-/// An answer that has waited for less than this is not blamed on a slow reader.
+/// A reader whose answer has waited for less than this does not count as slow.
 const SLOW_AFTER: Duration = Duration::from_secs(5);
 /// What a connection that was asked to finish may still take: the longest request and the longest sending.
 const FINISH_MAX: Duration = Duration::from_secs(75);
@@ -108,7 +110,7 @@ pub(crate) struct Signals {
     pub close: CancellationToken,
 }
 
-/// Who a connection is from: hosts of IPv6 choose any address of their network.
+/// The other end of a connection. A host of IPv6 can choose any address of its network.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct Peer(IpAddr);
 
@@ -183,6 +185,12 @@ impl Connections {
         for (ids, ended) in [(silent, Ended::Silent), (slow, Ended::Unsent)] {
             ids.into_iter().for_each(|id| state.close(id, ended));
         }
+        let half = limits.send_max / 2;
+        let slowing: Vec<u64> =
+            state.unsent.iter().take_while(|((since, _), _)| too_long(*since, half)).map(|(_, id)| *id).collect();
+        for id in slowing {
+            state.finish(id, now);
+        }
         let idle = state.waiting.iter().filter(|(stage, ..)| *stage == Stage::Idle);
         let idle: Vec<u64> = idle.take_while(|(_, since, _)| too_long(*since, limits.idle_max)).map(|at| at.2).collect();
         for id in idle {
@@ -195,7 +203,14 @@ impl Connections {
         overdue.into_iter().for_each(|id| state.close(id, Ended::Overdue));
     }
 
-    /// Closes the connection whose answer has waited longest to be sent, if that is a slow reader's: memory is short.
+    /// Closes what is silent: there is nothing to finish.
+    pub(crate) fn close_silent(&self) {
+        let mut state = self.state();
+        let silent: Vec<u64> = state.waiting.iter().filter(|at| at.0 == Stage::Silent).map(|at| at.2).collect();
+        silent.into_iter().for_each(|id| state.close(id, Ended::Silent));
+    }
+
+    /// Closes the connection whose answer has waited longest to be sent, if that is a slow reader's. For when memory is short.
     pub(crate) fn close_slowest(&self) {
         let mut state = self.state();
         if let Some(slowest) = state.slowest(|_| true, Instant::now()) {
@@ -230,6 +245,19 @@ impl State {
         slow.map(|(_, id)| *id).find(|id| self.open.get(id).is_some_and(&is_one))
     }
 
+    /// Of the peer that leaves most answers unread, the connection with most of them; of several, the one that has waited longest.
+    fn most_unread(&self) -> Option<u64> {
+        let (mut of_peer, mut of_connection) = (HashMap::new(), HashMap::new());
+        let unread = || self.unsent.values().filter_map(|id| Some((id, self.open.get(id)?.peer)));
+        for (id, peer) in unread() {
+            *of_peer.entry(peer).or_insert(0) += 1;
+            *of_connection.entry(*id).or_insert(0) += 1;
+        }
+        let count = |(id, peer): (&u64, Peer)| (of_peer[&peer], of_connection[id]);
+        // The first of the largest: `max_by_key` gives the last, and the map begins with the oldest.
+        unread().rev().max_by_key(|at| count(*at)).map(|(id, _)| *id)
+    }
+
     /// It is no longer counted from now on; its task ends when it sees the signal.
     fn close(&mut self, id: u64, ended: Ended) {
         if let Some(open) = self.remove(id) {
@@ -248,6 +276,7 @@ impl State {
 
     fn remove(&mut self, id: u64) -> Option<Open> {
         let open = self.open.remove(&id)?;
+        self.unsent.retain(|_, of| *of != id);
         if let Some((stage, since)) = open.waits {
             self.waiting.remove(&(stage, since, id));
         }
@@ -297,15 +326,11 @@ impl Exchange {
         let at = *answered_at.get_or_init(Instant::now);
         let mut state = connections.state();
         state.unsent.insert((at, *id), *connection);
-        while state.unsent.len() > connections.limits().unsent_max {
-            let Some((_, slowest)) = state.unsent.pop_first() else { break };
-            state.close(slowest, Ended::Crowded);
+        if state.unsent.len() > connections.limits().unsent_max
+            && let Some(id) = state.most_unread()
+        {
+            state.close(id, Ended::Crowded);
         }
-    }
-
-    /// As [`Connections::close_slowest`].
-    pub(crate) fn close_slowest(&self) {
-        self.0.connections.close_slowest();
     }
 }
 

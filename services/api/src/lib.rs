@@ -99,9 +99,10 @@ impl Api {
     pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) {
         let mut tasks = JoinSet::new();
         tasks.spawn(definitions::follow(self.state.running.clone(), shutdown.clone()));
+        let memory = Arc::clone(&self.state.limits.memory);
         let router = router::router(self.state, &self.edge.cors_origins, shutdown.clone());
         let connections = Connections::new(self.edge.connections);
-        serve::serve(listener, router, connections, shutdown, self.edge.drain_delay).await;
+        serve::serve(listener, router, connections, memory, shutdown, self.edge.drain_delay).await;
         while tasks.join_next().await.is_some() {}
     }
 }

@@ -26,8 +26,6 @@ pub(crate) use parameter::{Code, ParameterError};
 
 /// What a client waits before it asks again after a 503, in seconds.
 pub(crate) const RETRY_AFTER_SECONDS: u64 = 1;
-/// The code of what is refused because the process has no room for it.
-pub(crate) const OVERLOADED: &str = "overloaded";
 /// Most parameter errors one answer lists.
 const ERRORS_SHOWN_MAX: usize = 50;
 
@@ -252,7 +250,7 @@ impl ApiError {
 impl Unavailable {
     fn code(self) -> &'static str {
         match self {
-            Self::Overloaded => OVERLOADED,
+            Self::Overloaded => "overloaded",
             Self::Timeout => "timeout",
             Self::Store => "store_unavailable",
             Self::Contended => "contended",

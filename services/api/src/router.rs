@@ -103,18 +103,18 @@ fn layered(routes: Router, origins: &Origins, stop: CancellationToken) -> Router
         .option_layer(cors::layer(origins))
         // Below those that note the method, above whatever an answer to GET is made of.
         .layer(from_fn(bodiless::layer))
+        // Above compression: what waits to be sent is the compressed answer, without its encoder.
+        .layer(from_fn(unsent::layer))
         // Above the layer that writes refusals: their bodies are compressed like any other.
         .layer(CompressionLayer::new())
-        // Directly below it: what is compressed is freed piece by piece, and what is not, when the last byte is sent.
-        .layer(from_fn(unsent::layer))
         // Below it: a weak ETag is of the answer, however it is then sent.
         .layer(from_fn(conditional::layer))
         // Above whatever refuses: a refusal is told how the limits stand, too.
         .layer(from_fn(admission::layer))
         // Above every layer that answers with a bare status, and above the routes' own refusals.
         .layer(from_fn(problems::layer))
-        // Below it: an answer for which there is no memory is refused. Above the limit on requests at once, whose places are for work: those
-        // who read slowly would otherwise take them all.
+        // Below it: an answer for which there is no memory is refused. Above the limit on requests at once, whose places are for work:
+        // slow readers would otherwise take all of them.
         .layer(from_fn(held::layer))
         // Below that one: a panic becomes a refusal, not a closed connection.
         .layer(CatchPanicLayer::custom(problems::of_panic))

@@ -18,6 +18,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceBuilder;
 
 use crate::connections::{Connection, Connections};
+use crate::limits::Memory;
 
 /// Requests at once on one HTTP/2 connection.
 const STREAMS_MAX: u32 = 100;
@@ -31,7 +32,9 @@ const STREAM_WINDOW: u32 = 64 * 1024;
 const CONNECTION_WINDOW: u32 = 256 * 1024;
 /// Bytes of answers that the kernel holds for one connection (it takes twice that). They count for the pod's memory, too, and would
 /// otherwise grow to megabytes.
-const SEND_BUFFER_BYTES: usize = 128 * 1024;
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
+/// How long the kernel keeps bytes that the client does not acknowledge, or has no room for; also when the connection is closed already.
+const UNACKNOWLEDGED_MAX: Duration = Duration::from_secs(30);
 /// An HTTP/2 client that is gone without a word is noticed after both.
 const PING_EVERY: Duration = Duration::from_secs(20);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
@@ -43,6 +46,7 @@ pub(crate) async fn serve(
     listener: TcpListener,
     router: Router,
     connections: Connections,
+    memory: Arc<Memory>,
     stop: CancellationToken,
     drain_delay: Duration,
 ) {
@@ -66,11 +70,15 @@ pub(crate) async fn serve(
         loop {
             ticks.tick().await;
             connections.sweep();
+            if memory.was_full() {
+                connections.close_slowest();
+            }
         }
     };
     let served = async {
         let mut open = listen::accept(listener, usize::MAX, drained, serve).await;
         closing.cancel();
+        connections.close_silent();
         let finished = async { while open.join_next().await.is_some() {} };
         if tokio::time::timeout(FINISH_MAX, finished).await.is_err() {
             tracing::warn!("requests still under way were dropped at shutdown");
@@ -84,9 +92,7 @@ pub(crate) async fn serve(
 
 /// Serves one connection until it ends, is told to close, or has finished what was under way when it, or all, were told to.
 async fn converse(stream: TcpStream, connection: Arc<Connection>, router: Router, closing: CancellationToken) {
-    // An answer is written as a whole; there is nothing to gather it with.
-    let prepared = stream.set_nodelay(true).and_then(|()| SockRef::from(&stream).set_send_buffer_size(SEND_BUFFER_BYTES));
-    if let Err(error) = prepared {
+    if let Err(error) = prepare(&stream) {
         tracing::debug!(%error, "a connection keeps the system's options");
     }
     let signals = connection.signals.clone();
@@ -118,6 +124,15 @@ async fn converse(stream: TcpStream, connection: Arc<Connection>, router: Router
             tracing::debug!(error = &*error, "a connection ended early");
         },
     }
+}
+
+fn prepare(stream: &TcpStream) -> std::io::Result<()> {
+    // An answer is written as a whole; there is nothing to gather it with.
+    stream.set_nodelay(true)?;
+    let socket = SockRef::from(stream);
+    #[cfg(target_os = "linux")]
+    socket.set_tcp_user_timeout(Some(UNACKNOWLEDGED_MAX))?;
+    socket.set_send_buffer_size(SEND_BUFFER_BYTES)
 }
 
 fn http() -> Builder<TokioExecutor> {

@@ -132,20 +132,36 @@ async fn an_answer_that_is_not_read_closes_its_connection() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn too_many_unsent_answers_close_the_connection_whose_answer_has_waited_longest() {
+async fn too_many_unsent_answers_close_a_connection_of_the_peer_that_leaves_most_of_them() {
     let connections = Connections::new(SMALL);
-    let held: Vec<_> = (1..=3).map(|number| connections.open(peer(number)).expect("room")).collect();
+    let honest = connections.open(peer(1)).expect("room");
+    let download = honest.begin();
+    download.answered();
+    pass(10).await;
+    let unread = [2, 2].map(|number| connections.open(peer(number)).expect("room"));
     let mut exchanges = Vec::new();
-    for number in 0..SMALL.unsent_max {
-        let exchange = held[number % 3].begin();
+    for connection in [&unread[0], &unread[1], &unread[1]] {
+        let exchange = connection.begin();
         exchange.answered();
         exchanges.push(exchange);
         pass(1).await;
     }
-    assert!(!held.iter().any(is_closed));
-    let one_more = held[1].begin();
+    let one_more = connections.open(peer(3)).expect("room").begin();
     one_more.answered();
-    assert_eq!(held.iter().map(is_closed).collect::<Vec<_>>(), [true, false, false]);
+    assert!(!is_closed(&honest), "the oldest answer is an honest reader's");
+    assert_eq!(unread.each_ref().map(is_closed), [false, true], "of its connections the one with most");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_readers_connection_takes_no_more_requests_before_it_is_closed() {
+    let connections = Connections::new(SMALL);
+    let slow = connections.open(peer(1)).expect("room");
+    let exchange = slow.begin();
+    exchange.answered();
+    pass(30).await;
+    connections.sweep();
+    assert!(slow.signals.finish.is_cancelled() && !is_closed(&slow));
+    drop(exchange);
 }
 
 #[tokio::test(start_paused = true)]
@@ -153,14 +169,23 @@ async fn short_memory_closes_a_slow_reader_and_nothing_else() {
     let connections = Connections::new(SMALL);
     let slow = connections.open(peer(1)).expect("room");
     let exchange = slow.begin();
-    exchange.close_slowest();
+    connections.close_slowest();
     assert!(!is_closed(&slow), "its answer is not made yet");
     exchange.answered();
-    exchange.close_slowest();
+    connections.close_slowest();
     assert!(!is_closed(&slow), "it has only just been made");
     pass(5).await;
-    exchange.close_slowest();
+    connections.close_slowest();
     assert!(is_closed(&slow));
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_end_silent_connections_are_not_waited_for() {
+    let connections = Connections::new(SMALL);
+    let (silent, idle) = (connections.open(peer(1)).expect("room"), connections.open(peer(1)).expect("room"));
+    drop(idle.begin());
+    connections.close_silent();
+    assert!(is_closed(&silent) && !is_closed(&idle));
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The limits of a request's key and tenant, told on its answer. They are applied in `auth.rs`, once the key is known; here is where
-//! the request holds its place until its answer is there.
+//! The limits of a request's key and tenant, in the headers of its answer. They are applied in `auth.rs`, once the key is known. How long
+//! the answer holds what it took, `held.rs` says.
 
 use axum::extract::Request;
 use axum::middleware::Next;

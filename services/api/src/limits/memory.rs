@@ -10,12 +10,12 @@ use super::{AT_ONCE_PAUSE, Whose, locked};
 use crate::instruments::{self, Limit, Shed};
 use crate::problem::{ApiError, Unavailable};
 
-/// Most bytes that all requests of a process hold. The chart gives the API 256 MiB. An idle process takes up to 80 MiB of them, pages being
-/// read 32 MiB at most (`pages.rs`), and answers kept for a second 32 MiB (`answers.rs`).
-pub(super) const PROCESS_BYTES_MAX: usize = 80 * 1024 * 1024;
+/// Most bytes that all requests of a process hold. The chart gives the API 256 MiB. An idle process takes about 50 MiB of them, pages being
+/// read 32 MiB at most (`pages.rs`), answers kept for a second 16 MiB (`answers.rs`), and heads of requests 64 MiB (`serve.rs`).
+pub(super) const PROCESS_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Most bytes that the requests of one tenant hold together: less than a third of the process's, so that two tenants that hold all they
 /// may leave room for others. Only a tenant that holds nothing may exceed it, see [`Share::grow`].
-pub(super) const TENANT_BYTES_MAX: usize = 24 * 1024 * 1024;
+pub(super) const TENANT_BYTES_MAX: usize = 20 * 1024 * 1024;
 
 /// Bytes that are taken and given back.
 #[derive(Debug)]
@@ -28,6 +28,8 @@ pub(crate) struct Memory {
 #[derive(Debug, Default)]
 struct Held {
     all: usize,
+    /// The process was full since the last look.
+    was_full: bool,
     /// No entry is zero, so the map is never larger than the number of shares that hold something.
     of: HashMap<Whose, usize>,
     #[cfg(test)]
@@ -61,6 +63,11 @@ impl Memory {
         Share { memory: Arc::clone(self), whose, bytes: 0 }
     }
 
+    /// Whether the process was full since this was asked last.
+    pub(crate) fn was_full(&self) -> bool {
+        std::mem::take(&mut locked(&self.held).was_full)
+    }
+
     /// The most that was held at any time.
     #[cfg(test)]
     pub(crate) fn peak(&self) -> usize {
@@ -90,6 +97,7 @@ impl Share {
             return Err(Full::Tenant);
         }
         if held.all.saturating_add(bytes) > self.memory.process_max {
+            held.was_full = true;
             return Err(Full::Process);
         }
         held.all += bytes;

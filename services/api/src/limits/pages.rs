@@ -17,6 +17,8 @@ const PAGES_MAX: usize = 16;
 /// Most pages of one tenant that are read at once: a quarter of the process's.
 pub(crate) const TENANT_PAGES_MAX: usize = PAGES_MAX / 4;
 
+const OPEN: &str = "the semaphores are never closed";
+
 /// The two queues.
 #[derive(Debug)]
 pub(crate) struct Pages {
@@ -27,8 +29,15 @@ pub(crate) struct Pages {
 /// A tenant's queue. It is forgotten with its last question.
 #[derive(Debug)]
 struct OfTenant {
-    semaphore: Arc<Semaphore>,
+    queues: Arc<Queues>,
     questions: usize,
+}
+
+#[derive(Debug)]
+struct Queues {
+    pages: Semaphore,
+    /// One large question reads at a time.
+    turn: Semaphore,
 }
 
 /// Where the reads of one question wait.
@@ -36,7 +45,7 @@ struct OfTenant {
 pub(crate) struct PageQueue {
     pages: Arc<Pages>,
     tenant: TenantId,
-    of_tenant: Arc<Semaphore>,
+    of_tenant: Arc<Queues>,
 }
 
 /// The place of one page, to be held until its rows are dropped.
@@ -54,18 +63,23 @@ impl Pages {
     /// For one question of a tenant.
     pub(crate) fn queue(self: &Arc<Self>, tenant: &TenantId) -> PageQueue {
         let mut of = locked(&self.of);
-        let new = || OfTenant { semaphore: Arc::new(Semaphore::new(TENANT_PAGES_MAX)), questions: 0 };
+        let queues = || Queues { pages: Semaphore::new(TENANT_PAGES_MAX), turn: Semaphore::new(1) };
+        let new = || OfTenant { queues: Arc::new(queues()), questions: 0 };
         let of_tenant = of.entry(tenant.clone()).or_insert_with(new);
         of_tenant.questions += 1;
-        PageQueue { pages: Arc::clone(self), tenant: tenant.clone(), of_tenant: Arc::clone(&of_tenant.semaphore) }
+        PageQueue { pages: Arc::clone(self), tenant: tenant.clone(), of_tenant: Arc::clone(&of_tenant.queues) }
     }
 }
 
 impl PageQueue {
+    /// Waits until no other large question of the tenant is read.
+    pub(crate) async fn turn(&self) -> SemaphorePermit<'_> {
+        self.of_tenant.turn.acquire().await.expect(OPEN)
+    }
+
     /// Waits for a place.
     pub(crate) async fn place(&self) -> PagePlace<'_> {
-        const OPEN: &str = "the semaphores are never closed";
-        let of_tenant = self.of_tenant.acquire().await.expect(OPEN);
+        let of_tenant = self.of_tenant.pages.acquire().await.expect(OPEN);
         PagePlace { _of_tenant: of_tenant, _of_process: self.pages.all.acquire().await.expect(OPEN) }
     }
 }

@@ -16,6 +16,10 @@ use super::plan::{Plan, ROWS_READ_MAX, TooMany};
 use crate::limits::{Admission, PagePlace, PageQueue, TENANT_PAGES_MAX};
 use crate::problem::ApiError;
 
+/// Questions of so many Queries and more are read one after the other for each tenant. Several at once would only share the tenant's
+/// pages and all be late.
+const TURN_FROM: u64 = 64;
+
 /// What rows are read from.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Shelf<'a> {
@@ -65,6 +69,7 @@ impl<'a> Shelf<'a> {
         let ranges: Vec<(Part, RowRange)> = spans.map(|(part, span)| (part, self.range(span, intake.held.ask, plan))).collect();
         let mut queries =
             ranges.iter().flat_map(|(part, range)| range.queries(self.tenant).map(move |query| (*part, range, query)));
+        let _turn = if plan.queries >= TURN_FROM { Some(self.queue.turn().await) } else { None };
         let mut reads = FuturesUnordered::new();
         loop {
             while reads.len() < TENANT_PAGES_MAX
@@ -126,8 +131,9 @@ impl Intake<'_> {
         for row in rows {
             let row = row.map_err(ApiError::of_store)?;
             match (part, &mut self.previous) {
+                (Part::Current, _) => self.current.add(&row),
                 (Part::Previous, Some(previous)) => previous.add(&row),
-                _ => self.current.add(&row),
+                (Part::Previous, None) => unreachable!("only a comparison has rows of a previous range"),
             }
         }
         let bytes = self.current.bytes() + self.previous.as_ref().map_or(0, Fold::bytes);
