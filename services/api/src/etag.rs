@@ -45,6 +45,11 @@ pub(crate) fn of_content(body: &[u8], freshness: Option<&Freshness>) -> HeaderVa
     HeaderValue::from_str(&format!("W/\"{tag}\"")).expect("base64 in quotes")
 }
 
+/// The digest of some bytes, as tags and addresses have it.
+pub(crate) fn digest<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
+    tag(parts.into_iter().fold(Sha256::new(), |digested, part| digested.chain_update(part)))
+}
+
 fn tag(digested: Sha256) -> String {
     URL_SAFE_NO_PAD.encode(&digested.finalize()[..DIGEST_LENGTH])
 }

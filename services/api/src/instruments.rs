@@ -21,6 +21,8 @@ pub(crate) enum Limit {
     TestsAtOnce,
     /// Too many keys that nobody knows are tried.
     Stranger,
+    /// The page for people and the document are asked for too often.
+    Page,
 }
 
 /// What a request was given up for with 503.
@@ -81,6 +83,7 @@ impl Limit {
             Self::TestsAtOnce => "tests_at_once",
             Self::AtOnce => "at_once",
             Self::Stranger => "stranger",
+            Self::Page => "page",
         }
     }
 }

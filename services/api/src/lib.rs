@@ -22,6 +22,7 @@ mod auth;
 mod body;
 mod connections;
 mod definitions;
+mod docs;
 mod edge;
 mod etag;
 mod freshness;

@@ -38,6 +38,8 @@ pub(crate) use strangers::Strangers;
 pub(crate) const KEY_RATE: Rate = Rate { per_second: 100, burst: 200 };
 /// How many times what one key may ask all keys of a tenant may ask together.
 pub(crate) const TENANT_MULTIPLE: u32 = 4;
+/// Requests for the page for people and the document, by all clients together: they need no key.
+const PAGES: Rate = Rate { per_second: 50, burst: 500 };
 /// The writes of all keys of a tenant, as a part of what one key may ask: with [`KEY_RATE`] 10 a second, 100 in a burst.
 const WRITE_PART: Part = Part { per_second: 10, burst: 2 };
 /// Most requests of one tenant that are answered at once: a quarter of all places, so that nobody can take the others'.
@@ -63,6 +65,7 @@ pub(crate) struct Limits {
     tenant: Rate,
     write: Rate,
     buckets: Mutex<Buckets>,
+    pages: Mutex<Bucket>,
     /// The layer in `router.rs` limits those of all tenants together.
     requests: Arc<Places>,
     tests: Arc<Places>,
@@ -129,6 +132,7 @@ impl Limits {
             key,
             tenant: key.times(TENANT_MULTIPLE),
             write: key.divided(WRITE_PART),
+            pages: Mutex::default(),
             buckets: Mutex::new(Buckets {
                 keys: LruCache::new(REMEMBERED_MAX),
                 tenants: LruCache::new(REMEMBERED_MAX),
@@ -140,6 +144,16 @@ impl Limits {
             pages: Pages::new(),
             strangers: Strangers::default(),
         }
+    }
+
+    /// Admits a request for the page for people or the document.
+    ///
+    /// # Errors
+    /// `rate_limited`.
+    pub(crate) fn admit_page(&self) -> Result<(), ApiError> {
+        let Some(wait) = locked(&self.pages).take(PAGES, Instant::now()).wait else { return Ok(()) };
+        instruments::limited(Limit::Page);
+        Err(ApiError::RateLimited(wait))
     }
 
     /// Admits a request whose key is known to be good, and notes how its limits stand. A request that one limit refuses takes no token

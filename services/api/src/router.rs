@@ -10,11 +10,12 @@ use tower::ServiceBuilder;
 use tower::limit::GlobalConcurrencyLimitLayer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{DefaultPredicate, Predicate};
 use tower_http::limit::RequestBodyLimitLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
-use utoipa_swagger_ui::{Config, SwaggerUi};
 
+use crate::docs;
 use crate::edge::Origins;
 use crate::layers::{
     admission, bodiless, conditional, cors, draining, head, held, measured, problems, request_id, traced, unsent,
@@ -81,11 +82,9 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
 
 /// The whole API: the routes, their document at `/openapi.json`, a page for people at `/docs`, and the layers.
 pub(crate) fn router(state: ApiState, origins: &Origins, stop: CancellationToken) -> Router {
-    let (routes, document) = routes().split_for_parts();
-    let document = openapi::edges::complete(document);
-    // Swagger UI would otherwise send the document to a validator on the internet.
-    let page = SwaggerUi::new("/docs").url("/openapi.json", document).config(Config::default().validator_url("none"));
-    layered(routes.with_state(state).merge(page), origins, stop)
+    let (routes, _) = routes().split_for_parts();
+    let routes = routes.merge(docs::routes(state.limits.clone()));
+    layered(routes.with_state(state), origins, stop)
 }
 
 /// Wraps routes in the layers, the first being the outermost.
@@ -106,7 +105,7 @@ fn layered(routes: Router, origins: &Origins, stop: CancellationToken) -> Router
         // Above compression: what waits to be sent is the compressed answer, without its encoder.
         .layer(from_fn(unsent::layer))
         // Above the layer that writes refusals: their bodies are compressed like any other.
-        .layer(CompressionLayer::new())
+        .layer(CompressionLayer::new().compress_when(DefaultPredicate::new().and(docs::may_be_compressed)))
         // Below it: a weak ETag is of the answer, however it is then sent.
         .layer(from_fn(conditional::layer))
         // Above whatever refuses: a refusal is told how the limits stand, too.
@@ -131,4 +130,4 @@ fn layered(routes: Router, origins: &Origins, stop: CancellationToken) -> Router
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -52,7 +52,7 @@ async fn tagged(response: Response) -> Response {
 }
 
 /// Whether `If-None-Match` names the tag, by the weak comparison.
-fn is_known(headers: &HeaderMap, etag: &HeaderValue) -> bool {
+pub(crate) fn is_known(headers: &HeaderMap, etag: &HeaderValue) -> bool {
     let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
     let etag = etag.to_str().map(opaque).unwrap_or_default();
     let values = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());

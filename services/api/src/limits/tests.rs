@@ -159,3 +159,15 @@ async fn what_is_remembered_is_bounded() {
     assert_eq!([buckets.keys.cap(), buckets.tenants.cap(), buckets.writes.cap()], [REMEMBERED_MAX; 3]);
     assert_eq!([buckets.keys.len(), buckets.writes.len()], [REMEMBERED_MAX.get(); 2]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn pages_are_limited_for_all_clients_together_and_keys_are_not_touched() {
+    let limits = Arc::new(Limits::new(SMALL));
+    for page in 0..PAGES.burst {
+        assert!(limits.admit_page().is_ok(), "{page}");
+    }
+    assert!(matches!(limits.admit_page(), Err(ApiError::RateLimited(wait)) if wait == Duration::from_millis(20)));
+    assert!(ask(&limits, "a", "acme").0.is_ok());
+    tokio::time::advance(Duration::from_millis(20)).await;
+    assert!(limits.admit_page().is_ok());
+}
