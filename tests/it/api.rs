@@ -37,6 +37,7 @@ mod lines;
 mod oidc;
 mod operations;
 mod orders;
+mod own_rates;
 mod quarantine;
 mod random;
 mod recount;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tidemark_domain::{TenantId, Zone};
 use tidemark_runtime::clock;
-use tidemark_store::{NewTenant, Store};
+use tidemark_store::{NewTenant, Store, TenantRates};
 use tidemark_streams::Streams;
 use tidemark_tests::deployment::{item_of, tables};
 use tidemark_tests::oracle::stock;
@@ -92,7 +92,8 @@ impl World {
         streams.create_source_table(oracle::TABLE, "id", None).await.unwrap();
         for (tenant, zone) in ZONES {
             let zone = Some(Zone::named(zone).unwrap());
-            let new = NewTenant { id: TenantId::new(tenant).unwrap(), name: None, zone, currency: None };
+            let new =
+                NewTenant { id: TenantId::new(tenant).unwrap(), name: None, zone, currency: None, rates: TenantRates::default() };
             store.create_tenant(&new, clock::now()).await.unwrap();
         }
         let network = Network::new(plan.weather);

@@ -5,7 +5,7 @@ use std::time::Duration;
 use aws_types::SdkConfig;
 use secrecy::ExposeSecret;
 use serde_json::Value;
-use tidemark_api::{Api, ConnectionLimits, EdgeSettings, Origins, Rate, Settings};
+use tidemark_api::{Api, EdgeSettings, Rate, Rates, Settings};
 use tidemark_domain::{Definitions, TenantId};
 use tidemark_runtime::clock;
 use tidemark_store::{Holder, NewKey, Scope, Tenant};
@@ -255,6 +255,8 @@ impl Answer {
     }
 }
 
+const UNLIMITED: Rate = Rate { per_second: 100_000, burst: 100_000 };
+
 /// Settings of an API that tests run.
 pub fn settings() -> Settings {
     Settings {
@@ -266,12 +268,11 @@ pub fn settings() -> Settings {
         webhook_allow: networks_allowed(),
         webhook_deny: Networks::default(),
         edge: EdgeSettings {
-            cors_origins: Origins::default(),
             // Tests that are not about limits ask as fast as they can, and want to read what they have just written.
-            key_rate: Rate { per_second: 100_000, burst: 100_000 },
+            rates: Rates { key: UNLIMITED, tenant: UNLIMITED },
             shared_for: Duration::ZERO,
             drain_delay: Duration::ZERO,
-            connections: ConnectionLimits::default(),
+            ..EdgeSettings::default()
         },
         oidc: None,
     }

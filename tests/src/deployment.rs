@@ -13,7 +13,7 @@ use tidemark_ingest::{Ingest, Pace, Settings, WebhookSettings};
 use tidemark_runtime::clock;
 use tidemark_runtime::health::Health;
 use tidemark_runtime::settings::SecretKeys;
-use tidemark_store::{NewTenant, RowRange, Span, Store, Tables, Tenant, TenantCreated};
+use tidemark_store::{NewTenant, RowRange, Span, Store, Tables, Tenant, TenantCreated, TenantRates};
 use tidemark_streams::{Start, Streams};
 use tidemark_webhooks::policy::Networks;
 use tidemark_webhooks::send::Timeouts;
@@ -139,7 +139,13 @@ impl Deployment {
     /// When it was there already.
     pub async fn create_tenant(&self, id: &str, zone: &str) {
         let id = TenantId::new(id).expect("a tenant id");
-        let new = NewTenant { id, name: None, zone: Some(Zone::named(zone).expect("a zone")), currency: None };
+        let new = NewTenant {
+            id,
+            name: None,
+            zone: Some(Zone::named(zone).expect("a zone")),
+            currency: None,
+            rates: TenantRates::default(),
+        };
         assert_eq!(self.store.create_tenant(&new, clock::now()).await.expect("created"), TenantCreated::New);
     }
 

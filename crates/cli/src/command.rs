@@ -3,10 +3,10 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::{ArgGroup, Args, Parser, Subcommand};
+use clap::{ArgGroup, Args, Parser, Subcommand, value_parser};
 use jiff::Timestamp;
 use tidemark_domain::{Currency, MetricName, SourceName, TenantId, Zone};
-use tidemark_store::{QuarantineId, Scope, UnknownScope, checked_name};
+use tidemark_store::{QuarantineId, RATE_MAX, Scope, TenantRates, UnknownScope, checked_name};
 
 /// Exact, live, per-tenant numbers from DynamoDB tables.
 ///
@@ -115,10 +115,35 @@ pub(crate) enum Tenant {
         /// The currency shown by default.
         #[arg(long, value_parser = Currency::new)]
         currency: Option<Currency>,
+        #[command(flatten)]
+        rates: Rates,
         /// Print JSON, for scripts.
         #[arg(long)]
         json: bool,
     },
+}
+
+/// How often a tenant may ask; what is left out is as TIDEMARK_KEY_RPS and its companions set it for the API.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Rates {
+    /// Requests a second of one key. Default: the API's.
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=i64::from(RATE_MAX)))]
+    key_rps: Option<u32>,
+    /// Requests of one key at once, after a pause. Default: the API's.
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=i64::from(RATE_MAX)))]
+    key_burst: Option<u32>,
+    /// Requests a second of all keys of the tenant. Default: the API's.
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=i64::from(RATE_MAX)))]
+    tenant_rps: Option<u32>,
+    /// Requests of all keys of the tenant at once, after a pause. Default: the API's.
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=i64::from(RATE_MAX)))]
+    tenant_burst: Option<u32>,
+}
+
+impl From<Rates> for TenantRates {
+    fn from(Rates { key_rps, key_burst, tenant_rps, tenant_burst }: Rates) -> Self {
+        Self { key_rps, key_burst, tenant_rps, tenant_burst }
+    }
 }
 
 #[derive(Debug, Subcommand)]

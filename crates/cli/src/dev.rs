@@ -10,7 +10,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use tidemark_api::{EdgeSettings, Rate};
+use tidemark_api::{EdgeSettings, Rate, Rates};
 use tidemark_domain::definition::Source;
 use tidemark_domain::{Definitions, TenantId, Zone};
 use tidemark_ingest::{Pace, WebhookSettings};
@@ -49,8 +49,8 @@ const RETAIL: &str = include_str!("../../../definitions/retail.yaml");
 const LEASE_TTL: Duration = Duration::from_secs(2);
 /// What is logged on a terminal unless RUST_LOG says otherwise. The receiver logs what arrives only where it does not print it.
 const QUIET: &str = "warn,tidemark::dev::receiver=info,dynoxide=error,opentelemetry=error,opentelemetry_sdk=error";
-/// Ten times what a key may ask of a deployment, and so with writes: scripts that fill a trial with data need not wait. There is one user.
-const KEY_RATE: Rate = Rate { per_second: 1000, burst: 2000 };
+/// Ten times the default rates of a deployment, writes included: scripts that fill a trial with data need not wait. There is one user.
+const RATES: Rates = Rates { key: Rate { per_second: 1000, burst: 2000 }, tenant: Rate { per_second: 4000, burst: 8000 } };
 const FLUSH_INTERVAL: Duration = Duration::from_millis(100);
 /// What keys are named that a run makes for itself.
 const KEY_NAME: &str = "dev";
@@ -214,7 +214,7 @@ fn api_settings(tables: Tables, keys: SecretKeys) -> tidemark_api::Settings {
         webhook_allow: loopback_networks(),
         webhook_deny: Networks::default(),
         // Nobody balances load between this process and another.
-        edge: EdgeSettings { drain_delay: Duration::ZERO, key_rate: KEY_RATE, ..EdgeSettings::default() },
+        edge: EdgeSettings { drain_delay: Duration::ZERO, rates: RATES, ..EdgeSettings::default() },
         oidc: None,
     }
 }

@@ -10,9 +10,9 @@ use crate::connection::Connection;
 use crate::output::{self, on_one_line, say};
 
 pub(crate) async fn run(command: Tenant) -> Result<(), Failure> {
-    let Tenant::Create { id, name, time_zone, currency, json } = command;
+    let Tenant::Create { id, name, time_zone, currency, rates, json } = command;
     let connection = Connection::open().await?;
-    let new = NewTenant { id, name, zone: time_zone, currency };
+    let new = NewTenant { id, name, zone: time_zone, currency, rates: rates.into() };
     let created = connection.store.create_tenant(&new, tidemark_runtime::clock::now()).await?;
     let id = &new.id;
     let told = match created {
@@ -46,32 +46,41 @@ fn as_asked(asked: &NewTenant, stands: &TenantSettings) -> Result<(), Failure> {
     }
     let is_as_asked = asked.name.as_ref().is_none_or(|name| stands.name.as_ref() == Some(name))
         && asked.zone.as_ref().is_none_or(|zone| stands.zone == *zone)
-        && asked.currency.as_ref().is_none_or(|currency| stands.currency.as_ref() == Some(currency));
+        && asked.currency.as_ref().is_none_or(|currency| stands.currency.as_ref() == Some(currency))
+        && asked
+            .rates
+            .named()
+            .into_iter()
+            .zip(stands.rates.named())
+            .all(|((_, asked), (_, stands))| asked.is_none_or(|_| asked == stands));
     if is_as_asked {
         return Ok(());
     }
     let name = stands.name.as_deref().map_or_else(|| "no name".to_owned(), |name| format!("name `{}`", on_one_line(name)));
     let currency = stands.currency.as_ref().map_or("no currency", Currency::as_str);
-    let settings = format!("{name}, time zone {}, {currency}", stands.zone);
+    let rates = stands.rates.named().into_iter().filter_map(|(name, number)| Some(format!(", {name} {}", number?)));
+    let settings = format!("{name}, time zone {}, {currency}{}", stands.zone, rates.collect::<String>());
     Err(Failure::failed(format!("tenant {id} exists already with other settings, which stand: {settings}")))
 }
 
 #[cfg(test)]
 mod tests {
     use tidemark_domain::{TenantId, Zone};
+    use tidemark_store::TenantRates;
 
     use super::*;
 
     #[test]
     fn what_is_left_out_asks_for_nothing_and_what_stands_is_told_in_one_line() {
         let id = TenantId::new("acme").expect("an id");
-        let asked = NewTenant { id: id.clone(), name: None, zone: None, currency: None };
+        let asked = NewTenant { id: id.clone(), name: None, zone: None, currency: None, rates: TenantRates::default() };
         let stands = TenantSettings {
             id,
             name: Some("Acme\nerror: forged".to_owned()),
             zone: Zone::named("Europe/Berlin").expect("a zone"),
             zone_frozen: false,
             currency: None,
+            rates: TenantRates { key_rps: Some(50), ..TenantRates::default() },
             created_at: None,
             deleting_since: None,
             version: 1,
@@ -80,8 +89,12 @@ mod tests {
         assert!(as_asked(&NewTenant { zone: Some(stands.zone.clone()), ..asked.clone() }, &stands).is_ok());
         let euro = NewTenant { currency: Some(Currency::new("EUR").expect("a currency")), ..asked.clone() };
         let Err(Failure::Failed(cause)) = as_asked(&euro, &stands) else { panic!("it has no currency") };
-        let told = r"other settings, which stand: name `Acme\u000aerror: forged`, time zone Europe/Berlin, no currency";
+        let told =
+            r"other settings, which stand: name `Acme\u000aerror: forged`, time zone Europe/Berlin, no currency, key_rps 50";
         assert!(cause.to_string().ends_with(told), "{cause}");
+        let rates =
+            |key_rps| NewTenant { rates: TenantRates { key_rps: Some(key_rps), ..TenantRates::default() }, ..asked.clone() };
+        assert!(as_asked(&rates(50), &stands).is_ok() && as_asked(&rates(51), &stands).is_err());
         let leaving = TenantSettings { deleting_since: Some(tidemark_runtime::clock::now()), ..stands };
         assert!(as_asked(&asked, &leaving).is_err());
     }

@@ -75,6 +75,7 @@ fn bad_usage_is_told_and_exits_2() {
         (&["key", "create", "--tenant", "acme", "--name", &"n".repeat(201)], "has 1 to 200 characters"),
         (&["tenant", "create", "acme", "--name", ""], "has 1 to 200 characters"),
         (&["tenant", "create", "a b"], "invalid value 'a b'"),
+        (&["tenant", "create", "acme", "--key-rps", "0"], "0 is not in 1..=1000000"),
         (&["tenant", "create", "acme", "--time-zone", "Mars/Olympus"], "invalid value 'Mars/Olympus'"),
         (&["quarantine", "show", "qua_20261122_orders_1"], "<--tenant <TENANT>|--source <SOURCE>>"),
         (&["quarantine", "list", "--tenant", "acme", "--source", "orders"], "cannot be used with"),

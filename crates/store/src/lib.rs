@@ -65,7 +65,9 @@ pub use quarantine::{
 };
 pub use rule::{LANES, RULES_MAX, RuleError, RulesCheck, RulesLane};
 pub use table::{Created, Tables};
-pub use tenant::{DeleteError, NewTenant, Tenant, TenantChange, TenantCreated, TenantError, TenantPage, TenantSettings};
+pub use tenant::{
+    DeleteError, NewTenant, RATE_MAX, Tenant, TenantChange, TenantCreated, TenantError, TenantPage, TenantRates, TenantSettings,
+};
 
 use aws_sdk_dynamodb::config::SharedInterceptor;
 use aws_types::SdkConfig;

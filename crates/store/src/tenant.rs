@@ -3,6 +3,7 @@
 mod change;
 mod create;
 mod delete;
+mod rates;
 
 use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, ReturnValue, TransactWriteItem};
 use jiff::Timestamp;
@@ -17,6 +18,7 @@ use crate::read::{Order, Stretch};
 pub use change::{TenantChange, TenantError};
 pub use create::{NewTenant, TenantCreated};
 pub use delete::DeleteError;
+pub use rates::{RATE_MAX, TenantRates};
 
 const NAME: &str = "name";
 const CURRENCY: &str = "currency";
@@ -66,6 +68,8 @@ pub struct TenantSettings {
     /// A record has been counted by this zone: changing it needs a rebuild.
     pub zone_frozen: bool,
     pub currency: Option<Currency>,
+    /// Set by operators alone.
+    pub rates: TenantRates,
     /// `None`: nobody created the tenant; it is known from records, or keys, alone.
     pub created_at: Option<Timestamp>,
     /// It is being deleted: no key can be made for it.
@@ -151,6 +155,7 @@ impl TenantSettings {
             zone: zone_of(&zone)?.unwrap_or_else(Zone::utc),
             zone_frozen: zone.flag(FROZEN),
             currency: currency.transpose()?,
+            rates: TenantRates::read(&settings)?,
             created_at: settings.instant(CREATED_AT)?,
             deleting_since: settings.instant(DELETING_AT)?,
             version: settings.number(VERSION)?.unwrap_or(0),

@@ -13,7 +13,7 @@ use axum::extract::FromRequestParts;
 use axum::http::{HeaderMap, Method, header, request::Parts};
 use jiff::Timestamp;
 use tidemark_domain::TenantId;
-use tidemark_store::{AuthenticationError, Credential, Holder, Scope, Tenant};
+use tidemark_store::{AuthenticationError, Credential, Holder, Scope, Tenant, TenantRates};
 
 use oidc::{TokenError, Tokens};
 
@@ -111,13 +111,13 @@ async fn admitted(
         Some(tokens) if !presented.starts_with(KEY_PREFIX) => verify(state, tokens, presented, state.now()).await?,
         _ => look_up(state, presented).await?,
     };
-    let whose = match &credential.holder {
-        Holder::Tenant(tenant) => Some(tenant.id()),
-        Holder::Operator => None,
+    let (whose, own) = match &credential.holder {
+        Holder::Tenant(tenant) => (Some(tenant.id()), state.own_rates.of(tenant)),
+        Holder::Operator => (None, TenantRates::default()),
     };
     let admission = parts.extensions.get::<Admission>().cloned().unwrap_or_default();
     let effect = effect(&parts.method, &credential);
-    state.limits.admit(&admission, Asked { key: &credential.key_id, whose, effect })?;
+    state.limits.admit(&admission, Asked { key: &credential.key_id, whose, own, effect })?;
     Ok(credential)
 }
 

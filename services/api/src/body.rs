@@ -4,6 +4,7 @@
 mod object;
 
 use std::fmt::Display;
+use std::ops::RangeInclusive;
 
 use axum::body::Bytes;
 use axum::extract::{FromRequest, Request};
@@ -158,6 +159,20 @@ impl Fields {
             Value::Bool(flag) => Some(flag),
             other => self.mistyped(name, "true or false", &other),
         }
+    }
+
+    /// Takes a whole number of a range.
+    pub(crate) fn whole_number(&mut self, name: &'static str, range: RangeInclusive<u32>) -> Option<u32> {
+        let expected = format!("a whole number from {} to {}", range.start(), range.end());
+        let number = match self.take(name)? {
+            Value::Number(number) => number.as_u64().and_then(|number| u32::try_from(number).ok()),
+            other => return self.mistyped(name, &expected, &other),
+        };
+        let number = number.filter(|number| range.contains(number));
+        if number.is_none() {
+            self.refuse(name, Code::InvalidValue, format!("must be {expected}"));
+        }
+        number
     }
 
     /// Takes an object and has its fields read.

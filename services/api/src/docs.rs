@@ -67,7 +67,7 @@ pub(crate) fn routes(limits: Arc<Limits>) -> Router<ApiState> {
 }
 
 async fn admit(State(limits): State<Arc<Limits>>, request: Request, next: Next) -> Result<Response, ApiError> {
-    limits.admit_page()?;
+    limits.admit_docs()?;
     Ok(next.run(request).await)
 }
 

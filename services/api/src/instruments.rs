@@ -22,7 +22,7 @@ pub(crate) enum Limit {
     /// Too many keys that nobody knows are tried.
     Stranger,
     /// The page for people and the document are asked for too often.
-    Page,
+    Docs,
 }
 
 /// What a request was given up for with 503.
@@ -83,7 +83,7 @@ impl Limit {
             Self::TestsAtOnce => "tests_at_once",
             Self::AtOnce => "at_once",
             Self::Stranger => "stranger",
-            Self::Page => "page",
+            Self::Docs => "docs",
         }
     }
 }

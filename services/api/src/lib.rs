@@ -33,6 +33,7 @@ mod iso8601;
 mod layers;
 mod limits;
 pub mod openapi;
+mod own_rates;
 mod page;
 mod params;
 mod problem;
@@ -47,14 +48,15 @@ mod webhooks;
 mod zones;
 
 pub use connections::ConnectionLimits;
-pub use edge::{CORS_ORIGINS, DRAIN_DELAY, EdgeSettings, InvalidOrigin, Origins};
-pub use limits::Rate;
+pub use edge::{DRAIN_DELAY, Docs, EdgeSettings, InvalidDocs, InvalidOrigin, Origins};
+pub use limits::{Rate, Rates};
 pub use settings::{ALL as SETTINGS, API_ADDR, InvalidIssuer, IssuerUrl, OidcSettings, Settings};
 
 use answers::Answers;
 use auth::oidc::Tokens;
 use connections::Connections;
 use limits::Limits;
+use own_rates::{OwnRates, Waiting};
 use state::ApiState;
 use webhooks::Webhooks;
 use zones::Zones;
@@ -64,6 +66,7 @@ use zones::Zones;
 pub struct Api {
     state: ApiState,
     edge: EdgeSettings,
+    rates_waiting: Waiting,
 }
 
 /// Why an API does not start.
@@ -88,20 +91,22 @@ impl Api {
         let streams = Streams::new(aws, settings.tables.control.clone()).with_interceptor(calls);
         let policy = UrlPolicy::new(settings.webhook_allow.clone(), settings.webhook_deny.clone());
         let webhooks = Webhooks::new(policy, &settings.keys);
-        let (limits, answers) = (Arc::new(Limits::new(settings.edge.key_rate)), Answers::new(settings.edge.shared_for));
+        let (limits, answers) = (Arc::new(Limits::new(settings.edge.rates)), Answers::new(settings.edge.shared_for));
         let keys = Arc::new(settings.keys.clone());
         let tokens = settings.oidc.clone().map(Tokens::new);
         let zones = Zones::new(store.clone());
-        let state = ApiState { store, streams, keys, running, webhooks, limits, answers, zones, tokens };
-        Ok(Self { state, edge: settings.edge.clone() })
+        let (own_rates, rates_waiting) = OwnRates::new(settings.edge.own_rates_known_for);
+        let state = ApiState { store, streams, keys, running, webhooks, limits, own_rates, answers, zones, tokens };
+        Ok(Self { state, edge: settings.edge.clone(), rates_waiting })
     }
 
     /// Answers requests until `shutdown`, and goes on for the drain's delay; then those under way are finished, and it returns.
     pub async fn serve(self, listener: TcpListener, shutdown: CancellationToken) {
         let mut tasks = JoinSet::new();
         tasks.spawn(definitions::follow(self.state.running.clone(), shutdown.clone()));
+        tasks.spawn(self.state.own_rates.clone().follow(self.state.store.clone(), self.rates_waiting, shutdown.clone()));
         let memory = Arc::clone(&self.state.limits.memory);
-        let router = router::router(self.state, &self.edge.cors_origins, shutdown.clone());
+        let router = router::router(self.state, &self.edge, shutdown.clone());
         let connections = Connections::new(self.edge.connections);
         serve::serve(listener, router, connections, memory, shutdown, self.edge.drain_delay).await;
         while tasks.join_next().await.is_some() {}

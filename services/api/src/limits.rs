@@ -4,12 +4,13 @@
 //! current batch again by the tenant's new rules, with the other tenants' records in it: the rate of reads is too high for that.
 //!
 //! Written here rather than with `governor`: its keyed limiters grow with every key that comes, and what the headers must say of limits
-//! that a request passes together or not at all is not theirs to tell. A bucket is one instant, and the rest is three LRU maps.
+//! that a request passes together or not at all is not theirs to tell. A bucket is one instant with its rate, and the rest is three LRU maps.
 
 mod bucket;
 mod memory;
 mod pages;
 mod places;
+mod rates;
 mod strangers;
 
 use std::num::NonZeroUsize;
@@ -19,6 +20,7 @@ use std::time::Duration;
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use lru::LruCache;
 use tidemark_domain::TenantId;
+use tidemark_store::TenantRates;
 use tokio::time::Instant;
 
 use crate::instruments::{self, Limit};
@@ -27,21 +29,16 @@ use crate::router::REQUESTS_AT_ONCE_MAX;
 
 pub use bucket::Rate;
 pub(crate) use bucket::seconds;
-use bucket::{Bucket, Part, Passed};
+use bucket::{Bucket, Passed};
 pub(crate) use memory::{Full, Memory, Share};
 pub(crate) use pages::{PagePlace, PageQueue, Pages, TENANT_PAGES_MAX};
 pub(crate) use places::Place;
 use places::Places;
+pub use rates::Rates;
 pub(crate) use strangers::Strangers;
 
-/// What a key may ask: 100 requests a second, 200 in a burst. API.md §1.
-pub(crate) const KEY_RATE: Rate = Rate { per_second: 100, burst: 200 };
-/// How many times what one key may ask all keys of a tenant may ask together.
-pub(crate) const TENANT_MULTIPLE: u32 = 4;
 /// Requests for the page for people and the document, by all clients together: they need no key.
-const PAGES: Rate = Rate { per_second: 50, burst: 500 };
-/// The writes of all keys of a tenant, as a part of what one key may ask: with [`KEY_RATE`] 10 a second, 100 in a burst.
-const WRITE_PART: Part = Part { per_second: 10, burst: 2 };
+const DOCS: Rate = Rate { per_second: 50, burst: 500 };
 /// Most requests of one tenant that are answered at once: a quarter of all places, so that nobody can take the others'.
 pub(crate) const TENANT_AT_ONCE_MAX: usize = REQUESTS_AT_ONCE_MAX / 4;
 /// Most tests of webhook endpoints that one tenant may have under way. A test holds one of the places for requests until its receiver
@@ -61,11 +58,9 @@ pub(crate) const STANDING: HeaderName = HeaderName::from_static("ratelimit");
 /// The limits of one process.
 #[derive(Debug)]
 pub(crate) struct Limits {
-    key: Rate,
-    tenant: Rate,
-    write: Rate,
+    deployment: Rates,
     buckets: Mutex<Buckets>,
-    pages: Mutex<Bucket>,
+    docs: Mutex<Bucket>,
     /// The layer in `router.rs` limits those of all tenants together.
     requests: Arc<Places>,
     tests: Arc<Places>,
@@ -92,6 +87,8 @@ pub(crate) struct Asked<'a> {
     pub key: &'a str,
     /// `None`: the operators.
     pub whose: Option<&'a TenantId>,
+    /// What operators set for the tenant, as far as it is known.
+    pub own: TenantRates,
     pub effect: Effect,
 }
 
@@ -126,13 +123,11 @@ struct Standing {
 }
 
 impl Limits {
-    /// With a rate for each key; a tenant's is a multiple of it, and that of its writes a part.
-    pub(crate) fn new(key: Rate) -> Self {
+    /// With the rates of all that have none of their own.
+    pub(crate) fn new(deployment: Rates) -> Self {
         Self {
-            key,
-            tenant: key.times(TENANT_MULTIPLE),
-            write: key.divided(WRITE_PART),
-            pages: Mutex::default(),
+            deployment,
+            docs: Mutex::default(),
             buckets: Mutex::new(Buckets {
                 keys: LruCache::new(REMEMBERED_MAX),
                 tenants: LruCache::new(REMEMBERED_MAX),
@@ -146,13 +141,18 @@ impl Limits {
         }
     }
 
+    /// The rates of a tenant for which operators set these.
+    pub(crate) fn rates(&self, own: TenantRates) -> Rates {
+        self.deployment.with(own)
+    }
+
     /// Admits a request for the page for people or the document.
     ///
     /// # Errors
     /// `rate_limited`.
-    pub(crate) fn admit_page(&self) -> Result<(), ApiError> {
-        let Some(wait) = locked(&self.pages).take(PAGES, Instant::now()).wait else { return Ok(()) };
-        instruments::limited(Limit::Page);
+    pub(crate) fn admit_docs(&self) -> Result<(), ApiError> {
+        let Some(wait) = locked(&self.docs).take(DOCS, Instant::now()).wait else { return Ok(()) };
+        instruments::limited(Limit::Docs);
         Err(ApiError::RateLimited(wait))
     }
 
@@ -192,16 +192,17 @@ impl Limits {
     }
 
     fn count(&self, asked: Asked<'_>, now: Instant) -> Standing {
-        let Asked { key, whose, effect } = asked;
+        let Asked { key, whose, own, effect } = asked;
+        let (rates, write) = (self.rates(own), self.rates(own).write());
         let mut buckets = locked(&self.buckets);
         let Buckets { keys, tenants, writes } = &mut *buckets;
         let of_key = keys.get_or_insert_mut((whose.cloned(), key.to_owned()), Bucket::default);
         let of_tenant = tenants.get_or_insert_mut(whose.cloned(), Bucket::default);
-        let mut named = vec![(Limit::Key, self.key), (Limit::Tenant, self.tenant)];
-        let mut shares = vec![(of_key, self.key), (of_tenant, self.tenant)];
+        let mut named = vec![(Limit::Key, rates.key), (Limit::Tenant, rates.tenant)];
+        let mut shares = vec![(of_key, rates.key), (of_tenant, rates.tenant)];
         if let (Effect::Write, Some(tenant)) = (effect, whose) {
-            named.push((Limit::Write, self.write));
-            shares.push((writes.get_or_insert_mut(tenant.clone(), Bucket::default), self.write));
+            named.push((Limit::Write, write));
+            shares.push((writes.get_or_insert_mut(tenant.clone(), Bucket::default), write));
         }
         let passed = Bucket::take_together(&mut shares, now);
         Standing { limits: named.into_iter().zip(passed).map(|((limit, rate), passed)| (limit, rate, passed)).collect() }
@@ -223,9 +224,7 @@ impl Admission {
         headers.insert(POLICY, policy);
         headers.insert(STANDING, standing);
     }
-}
 
-impl Admission {
     /// Charges the tenant for a request that costs more than the token it took when it was admitted. What exceeds the tenant's burst
     /// is charged to a full bucket and leaves a debt.
     ///

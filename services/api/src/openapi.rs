@@ -27,7 +27,7 @@ Live, exact, per-tenant numbers from DynamoDB tables.
 The tenant comes from the key alone. Every measured value is a canonical decimal number as text (no exponent, no trailing \
 zeros); instants are RFC 3339 in UTC; ranges are half-open, `[from, to)`. Every refusal is `application/problem+json` (RFC 9457) \
 and names all parameters that are wrong. What changes something for a tenant has a limit of its own beside those of the key and of the \
-tenant: 10 writes a second, 100 in a burst; `RateLimit` says how it stands. Every answer repeats `X-Request-Id`, the client's own or one of ours.";
+tenant: 10 writes a second, 100 in a burst, unless the deployment sets others; `RateLimit` says how it stands. Every answer repeats `X-Request-Id`, the client's own or one of ours.";
 
 /// The document as it is committed: indented JSON with a newline at its end.
 pub fn json() -> String {

@@ -16,7 +16,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::docs;
-use crate::edge::Origins;
+use crate::edge::{Docs, EdgeSettings, Origins};
 use crate::layers::{
     admission, bodiless, conditional, cors, draining, head, held, measured, problems, request_id, traced, unsent,
 };
@@ -80,11 +80,14 @@ pub(crate) fn routes() -> OpenApiRouter<ApiState> {
         .routes(routes!(admin::create_admin_api_key))
 }
 
-/// The whole API: the routes, their document at `/openapi.json`, a page for people at `/docs`, and the layers.
-pub(crate) fn router(state: ApiState, origins: &Origins, stop: CancellationToken) -> Router {
+/// The whole API: the routes, their document and a page for people unless they are switched off, and the layers.
+pub(crate) fn router(state: ApiState, edge: &EdgeSettings, stop: CancellationToken) -> Router {
     let (routes, _) = routes().split_for_parts();
-    let routes = routes.merge(docs::routes(state.limits.clone()));
-    layered(routes.with_state(state), origins, stop)
+    let routes = match edge.docs {
+        Docs::On => routes.merge(docs::routes(state.limits.clone())),
+        Docs::Off => routes,
+    };
+    layered(routes.with_state(state), &edge.cors_origins, stop)
 }
 
 /// Wraps routes in the layers, the first being the outermost.

@@ -15,13 +15,13 @@ use tidemark_webhooks::policy::Networks;
 use oidc::OIDC;
 pub use oidc::{InvalidIssuer, IssuerUrl, OidcSettings};
 
-use crate::edge::{CORS_ORIGINS, EdgeSettings, Origins};
+use crate::edge::{EDGE, EdgeSettings};
 
 /// The setting that says where the API listens.
 pub const API_ADDR: Setting = Setting::with_default("TIDEMARK_API_ADDR", "0.0.0.0:8080", "where the API listens");
 
 /// All of them, as `--help` lists them.
-pub const ALL: [Setting; 16] = [
+pub const ALL: [Setting; 21] = [
     DEFINITIONS,
     TABLE,
     CONTROL_TABLE,
@@ -31,7 +31,12 @@ pub const ALL: [Setting; 16] = [
     SECRET_KEY_PREVIOUS,
     WEBHOOK_ALLOW_CIDRS,
     WEBHOOK_DENY_CIDRS,
-    CORS_ORIGINS,
+    EDGE[0],
+    EDGE[1],
+    EDGE[2],
+    EDGE[3],
+    EDGE[4],
+    EDGE[5],
     OIDC[0],
     OIDC[1],
     OIDC[2],
@@ -71,7 +76,7 @@ impl Settings {
         let keys = SecretKeys::read(&mut reader);
         let allow = reader.read_optional(&WEBHOOK_ALLOW_CIDRS, parse::from_str::<Networks>);
         let deny = reader.read_optional(&WEBHOOK_DENY_CIDRS, parse::from_str::<Networks>);
-        let origins = reader.read_optional(&CORS_ORIGINS, parse::from_str::<Origins>);
+        let edge = EdgeSettings::read(&mut reader);
         let oidc = OidcSettings::read(&mut reader);
         reader.finish(|| {
             Some(Self {
@@ -82,7 +87,7 @@ impl Settings {
                 keys: keys?,
                 webhook_allow: allow?.unwrap_or_default(),
                 webhook_deny: deny?.unwrap_or_default(),
-                edge: EdgeSettings { cors_origins: origins?.unwrap_or_default(), ..EdgeSettings::default() },
+                edge: edge?,
                 oidc: oidc?,
             })
         })

@@ -13,6 +13,7 @@ use tidemark_streams::Streams;
 use crate::answers::Answers;
 use crate::auth::oidc::Tokens;
 use crate::limits::Limits;
+use crate::own_rates::OwnRates;
 use crate::problem::ApiError;
 use crate::webhooks::Webhooks;
 use crate::zones::Zones;
@@ -29,6 +30,7 @@ pub(crate) struct ApiState {
     pub running: RunningDefinitions,
     pub webhooks: Webhooks,
     pub limits: Arc<Limits>,
+    pub own_rates: OwnRates,
     pub answers: Answers,
     pub zones: Zones,
     /// `None`: API keys alone are accepted.

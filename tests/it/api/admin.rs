@@ -5,15 +5,20 @@ use std::collections::BTreeSet;
 use reqwest::Method;
 use serde_json::{Value, json};
 use tidemark_store::{Holder, NewKey, Scope};
-use tidemark_tests::Client;
+use tidemark_tests::{Client, RunningApi};
 
 use super::stock::{Stock, faults, rule, tenant};
 
 const TENANTS: &str = "/v1/admin/tenants";
 
 pub(super) async fn operator(stock: &Stock) -> Client {
+    operator_of(stock, &stock.api).await
+}
+
+/// An operator at another API of the same deployment.
+pub(super) async fn operator_of(stock: &Stock, api: &RunningApi) -> Client {
     let new = NewKey { holder: Holder::Operator, scopes: BTreeSet::from([Scope::Operator]), name: None, expires_at: None };
-    stock.api.client(stock.deployment.issue(&new).await)
+    api.client(stock.deployment.issue(&new).await)
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, WriteRequest};
 use jiff::ToSpan;
 use jiff::civil::Date;
 use serde_json::json;
-use tidemark_api::{EdgeSettings, Rate};
+use tidemark_api::{EdgeSettings, Rate, Rates};
 use tidemark_domain::Zone;
 use tidemark_runtime::clock;
 use tidemark_tests::client::settings;
@@ -41,6 +41,11 @@ fn expensive(limit: usize) -> String {
 const EXPENSIVE_QUERIES: u64 = 30 * 12;
 /// Four Queries cost as much as a request.
 const EXPENSIVE_TOKENS: u64 = EXPENSIVE_QUERIES / 4;
+
+/// A tenant may ask four times as often as one key.
+fn rates(key: Rate) -> Rates {
+    Rates { key, tenant: Rate { per_second: 4 * key.per_second, burst: 4 * key.burst } }
+}
 
 /// An API without a worker, whose calls would be counted, too.
 async fn deployed() -> Deployment {
@@ -85,7 +90,7 @@ async fn the_queries_of_a_question_are_those_planned_and_a_refused_question_make
 async fn expensive_questions_take_their_tenants_tokens_and_no_other_tenants() {
     let deployment = deployed().await;
     let rate = Rate { per_second: 1, burst: 100 };
-    let api = deployment.start_api_at(EdgeSettings { key_rate: rate, ..settings().edge }).await;
+    let api = deployment.start_api_at(EdgeSettings { rates: rates(rate), ..settings().edge }).await;
     let loud = api.client(deployment.key_of("acme").await);
     let quiet = api.client(deployment.key_of("rival").await);
     let first = loud.get(&expensive(1)).await;
@@ -122,7 +127,7 @@ async fn a_question_that_costs_more_than_the_burst_is_answered_from_a_full_bucke
     let deployment = deployed().await;
     // A tenant's four tokens a second, and forty in a burst, are less than the ninety that the question costs.
     let rate = Rate { per_second: 1, burst: 10 };
-    let api = deployment.start_api_at(EdgeSettings { key_rate: rate, ..settings().edge }).await;
+    let api = deployment.start_api_at(EdgeSettings { rates: rates(rate), ..settings().edge }).await;
     let client = api.client(deployment.key_of("acme").await);
     let answer = client.get(&expensive(1)).await;
     assert_eq!(answer.status, 200, "{}", answer.text);
@@ -137,7 +142,7 @@ async fn a_question_that_costs_more_than_the_burst_is_answered_from_a_full_bucke
 async fn an_answer_from_memory_costs_its_request_alone() {
     let deployment = deployed().await;
     let rate = Rate { per_second: 1, burst: 100 };
-    let edge = EdgeSettings { key_rate: rate, shared_for: Duration::from_secs(600), ..settings().edge };
+    let edge = EdgeSettings { rates: rates(rate), shared_for: Duration::from_secs(600), ..settings().edge };
     let api = deployment.start_api_at(edge).await;
     let client = api.client(deployment.key_of("acme").await);
     let mut left = Vec::new();
@@ -155,7 +160,7 @@ async fn an_answer_from_memory_costs_its_request_alone() {
 async fn rows_are_read_in_pages_and_all_of_them_count() {
     const ROWS: usize = 1_200;
     let deployment = deployed().await;
-    let api = deployment.start_api_at(EdgeSettings { key_rate: Rate { per_second: 1, burst: 100 }, ..settings().edge }).await;
+    let api = deployment.start_api_at(EdgeSettings { rates: rates(Rate { per_second: 1, burst: 100 }), ..settings().edge }).await;
     let yesterday = days_ago(1);
     let row = |number: usize| {
         let text = |text: String| AttributeValue::S(text);

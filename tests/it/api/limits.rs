@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use reqwest::Method;
 use serde_json::json;
-use tidemark_api::{EdgeSettings, Rate};
+use tidemark_api::{EdgeSettings, Rate, Rates};
 use tidemark_tests::client::settings;
 use tidemark_tests::deployment::DEADLINE;
 use tidemark_tests::{Client, Reaction, Receiver, RunningApi, wait_until};
@@ -14,15 +14,15 @@ use super::stock::Stock;
 use super::webhook_endpoints::ENDPOINTS;
 use super::{Shop, operations};
 
-/// What a key may ask here.
-const RATE: Rate = Rate { per_second: 5, burst: 10 };
+/// What a key and a tenant may ask here.
+const RATES: Rates = Rates { key: Rate { per_second: 5, burst: 10 }, tenant: Rate { per_second: 20, burst: 40 } };
 /// How much the loud tenant asks, and how much of it at once.
 const LOUD: usize = 400;
 const AT_ONCE: usize = 40;
 const PATH: &str = "/v1/metrics/sales/values";
 
 async fn limited(shop: &Shop) -> RunningApi {
-    shop.deployment.start_api_at(EdgeSettings { key_rate: RATE, ..settings().edge }).await
+    shop.deployment.start_api_at(EdgeSettings { rates: RATES, ..settings().edge }).await
 }
 
 /// The number of a limit in a header such as `"key";r=9;t=1, "tenant";r=39;t=1`.
@@ -48,16 +48,16 @@ async fn a_tenant_that_hammers_is_limited_and_another_notices_nothing() {
     };
     let asking = async {
         let mut answers = Vec::new();
-        for _ in 0..RATE.burst {
+        for _ in 0..RATES.key.burst {
             answers.push(quiet.get(PATH).await.status);
         }
         answers
     };
     let (loud, quiet) = tokio::join!(hammering, asking);
-    assert_eq!(quiet, vec![200; RATE.burst as usize]);
+    assert_eq!(quiet, vec![200; RATES.key.burst as usize]);
     let count = |status: u16| loud.iter().filter(|answered| **answered == status).count();
     assert_eq!((loud.len(), count(200) + count(429)), (LOUD, LOUD), "{loud:?}");
-    assert!(count(429) > 0 && count(200) >= RATE.burst as usize, "{} passed, {} did not", count(200), count(429));
+    assert!(count(429) > 0 && count(200) >= RATES.key.burst as usize, "{} passed, {} did not", count(200), count(429));
     api.stop().await;
     shop.close().await;
 }
@@ -84,7 +84,7 @@ async fn every_answer_says_how_the_limits_stand_and_a_refusal_when_to_come_back(
         let answer = client.get(path).await;
         assert_eq!(answer.header("ratelimit-policy"), Some("\"key\";q=10;w=2, \"tenant\";q=40;w=2"));
         let left = of_limit(answer.header("ratelimit").expect("its standing"), "key", "r");
-        assert!(left < u64::from(RATE.burst));
+        assert!(left < u64::from(RATES.key.burst));
         if answer.status == 429 {
             refused = Some(answer);
             break;
@@ -118,7 +118,7 @@ async fn a_key_that_was_refused_is_not_looked_up_again_and_again() {
 async fn a_storm_of_rule_changes_is_limited_per_tenant_and_touches_neither_reads_nor_other_tenants() {
     let stock = Stock::open().await;
     // Limits as they are in production.
-    let api = stock.deployment.start_api_at(EdgeSettings { key_rate: EdgeSettings::default().key_rate, ..settings().edge }).await;
+    let api = stock.deployment.start_api_at(EdgeSettings { rates: Rates::DEFAULT, ..settings().edge }).await;
     let [acme, rival] = ["acme", "rival"].map(|tenant| stock.deployment.key_of(tenant));
     let [acme, rival] = [api.client(acme.await), api.client(rival.await)];
     let level = |fires_at: usize| json!([{ "severity": "warning", "fires_at_or_below": fires_at.to_string() }]);

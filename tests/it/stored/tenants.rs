@@ -1,12 +1,13 @@
 //! Tenants: a frozen zone stands whoever is first; one with data stays; a deletion that was cut short is seen, and finished.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use secrecy::ExposeSecret;
 use tidemark_domain::{TenantId, Zone};
 use tidemark_store::{
-    DeleteError, Holder, KeyError, NewKey, NewTenant, Scope, Store, Tenant, TenantChange, TenantCreated, TenantError,
-    TenantSettings,
+    DeleteError, Error, Holder, KeyError, NewKey, NewTenant, Scope, Store, Tenant, TenantChange, TenantCreated, TenantError,
+    TenantRates, TenantSettings,
 };
 use tidemark_tests::deployment::tables;
 use tidemark_tests::{Fault, When};
@@ -15,11 +16,16 @@ use super::{Shelf, at, rule, tenant};
 
 fn new_tenant(id: &str, zone: Option<&str>) -> NewTenant {
     let zone = zone.map(|zone| Zone::named(zone).unwrap());
-    NewTenant { id: TenantId::new(id).unwrap(), name: None, zone, currency: None }
+    NewTenant { id: TenantId::new(id).unwrap(), name: None, zone, currency: None, rates: TenantRates::default() }
 }
 
 fn change(zone: &str) -> TenantChange {
-    TenantChange { name: Some("Acme".to_owned()), zone: Zone::named(zone).unwrap(), currency: None }
+    TenantChange {
+        name: Some("Acme".to_owned()),
+        zone: Zone::named(zone).unwrap(),
+        currency: None,
+        rates: TenantRates::default(),
+    }
 }
 
 async fn key(shelf: &Shelf) -> Result<String, KeyError> {
@@ -66,6 +72,58 @@ async fn tenants_are_listed_by_id_once_somebody_created_them() {
     let rest = shelf.store.tenants(Some(&first.tenants[1].id), 2).await.unwrap();
     assert_eq!((ids(&rest.tenants), rest.more), (vec!["b".to_owned(), "d".to_owned()], false));
     assert_eq!(rest.tenants.iter().map(|tenant| tenant.zone_frozen).collect::<Vec<_>>(), [true, false]);
+}
+
+/// The settings as a binary of 0.1 stores them: those attributes alone, and then an operator's.
+async fn put_settings(shelf: &Shelf, numbers: &[(&str, &str)]) {
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let number = |number: &str| AttributeValue::N(number.to_owned());
+    let put = shelf.world.dynamodb().put_item().table_name(tables().data);
+    let put =
+        put.item("pk", text("T#acme#CFG")).item("sk", text("TENANT")).item("name", text("Acme")).item("currency", text("EUR"));
+    let put = put.item("created_at", number("1800000000")).item("version", number("3"));
+    let put = numbers.iter().fold(put, |put, (name, value)| put.item(*name, number(value)));
+    put.send().await.unwrap();
+}
+
+#[tokio::test]
+async fn settings_stored_before_there_were_rates_have_none_and_each_attribute_is_one_rate() {
+    let shelf = Shelf::new().await;
+    put_settings(&shelf, &[]).await;
+    let stored = settings(&shelf).await;
+    assert_eq!((stored.version, stored.created_at, stored.rates), (3, Some(at(0)), TenantRates::default()));
+    assert_eq!(shelf.store.tenant_rates(&shelf.tenant).await.unwrap(), TenantRates::default());
+    assert_eq!(shelf.store.tenant_rates(&tenant("known-by-records")).await.unwrap(), TenantRates::default());
+    put_settings(&shelf, &[("key_rps", "1"), ("key_burst", "2"), ("tenant_rps", "3"), ("tenant_burst", "1000000")]).await;
+    let rates = TenantRates { key_rps: Some(1), key_burst: Some(2), tenant_rps: Some(3), tenant_burst: Some(1_000_000) };
+    assert_eq!((settings(&shelf).await.rates, shelf.store.tenant_rates(&shelf.tenant).await.unwrap()), (rates, rates));
+    put_settings(&shelf, &[("key_rps", "0")]).await;
+    assert!(matches!(shelf.store.tenant_rates(&shelf.tenant).await, Err(Error::Corrupt { .. })));
+}
+
+#[tokio::test]
+async fn rates_are_stored_with_the_other_settings_and_taken_back() {
+    let shelf = Shelf::new().await;
+    let (store, acme) = (&shelf.store, &shelf.tenant);
+    let rates = TenantRates { key_rps: Some(50), tenant_burst: Some(70), ..TenantRates::default() };
+    let new = NewTenant { rates, ..new_tenant("acme", None) };
+    assert_eq!(store.create_tenant(&new, at(0)).await.unwrap(), TenantCreated::New);
+    assert_eq!(store.create_tenant(&new, at(0)).await.unwrap(), TenantCreated::Same);
+    assert_eq!(store.create_tenant(&new_tenant("acme", None), at(0)).await.unwrap(), TenantCreated::Different);
+    let created = settings(&shelf).await;
+    assert_eq!(created.rates, rates);
+    let to = TenantRates { key_rps: None, key_burst: Some(9), ..rates };
+    let changed = store.update_tenant(acme, &created, &TenantChange { rates: to, ..change("UTC") }, at(1)).await.unwrap();
+    assert_eq!((changed.rates, changed.version), (to, 2));
+    let raw = shelf.world.dynamodb().get_item().table_name(tables().data);
+    let raw = raw.key("pk", AttributeValue::S("T#acme#CFG".to_owned())).key("sk", AttributeValue::S("TENANT".to_owned()));
+    let raw = raw.send().await.unwrap().item.unwrap();
+    let numbers: BTreeMap<_, _> =
+        raw.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_n().ok()?.as_str()))).collect();
+    assert_eq!(
+        numbers,
+        BTreeMap::from([("created_at", "1800000000"), ("key_burst", "9"), ("tenant_burst", "70"), ("version", "2")])
+    );
 }
 
 #[tokio::test]

@@ -3,7 +3,9 @@
 use jiff::Timestamp;
 use tidemark_domain::{Currency, Zone};
 
-use super::{CREATED_AT, CURRENCY, DELETING_AT, FROZEN, NAME, Tenant, TenantSettings, VERSION, ZONE, stored_version};
+use super::{
+    CREATED_AT, CURRENCY, DELETING_AT, FROZEN, NAME, Tenant, TenantRates, TenantSettings, VERSION, ZONE, stored_version,
+};
 use crate::Store;
 use crate::edit::Edit;
 use crate::error::Error;
@@ -17,6 +19,8 @@ pub struct TenantChange {
     pub name: Option<String>,
     pub zone: Zone,
     pub currency: Option<Currency>,
+    /// Those that were read, unless an operator changes them.
+    pub rates: TenantRates,
 }
 
 /// Why a tenant was not changed.
@@ -51,6 +55,7 @@ impl Store {
         let edit = edit.set(CREATED_AT, n(read.created_at.unwrap_or(now).as_second()));
         let edit = edit.set_or_remove(NAME, to.name.as_ref().map(s));
         let edit = edit.set_or_remove(CURRENCY, to.currency.as_ref().map(|currency| s(currency.as_str())));
+        let edit = to.rates.named().into_iter().fold(edit, |edit, (name, number)| edit.set_or_remove(name, number.map(n)));
         let mut items = vec![edit.within(table), self.put(key_item(&key::tenant_listing(id)))];
         // Only a worker freezes a zone, and it may do so at any moment.
         if to.zone != read.zone {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use tidemark_domain::{Currency, TenantId, Zone};
 
-use super::{CREATED_AT, CURRENCY, FROZEN, NAME, Tenant, TenantSettings, VERSION, ZONE};
+use super::{CREATED_AT, CURRENCY, FROZEN, NAME, Tenant, TenantRates, TenantSettings, VERSION, ZONE};
 use crate::Store;
 use crate::edit::Edit;
 use crate::error::Error;
@@ -19,6 +19,7 @@ pub struct NewTenant {
     /// `None`: UTC, or what is frozen already.
     pub zone: Option<Zone>,
     pub currency: Option<Currency>,
+    pub rates: TenantRates,
 }
 
 /// How creating a tenant ended.
@@ -41,8 +42,8 @@ impl NewTenant {
             return Some(TenantCreated::ZoneFrozen(stands.zone.clone()));
         }
         stands.created_at?;
-        let is_same =
-            same_zone && self.name == stands.name && self.currency == stands.currency && stands.deleting_since.is_none();
+        let same_rest = (&self.name, &self.currency, self.rates) == (&stands.name, &stands.currency, stands.rates);
+        let is_same = same_zone && same_rest && stands.deleting_since.is_none();
         Some(if is_same { TenantCreated::Same } else { TenantCreated::Different })
     }
 }
@@ -75,6 +76,7 @@ impl Store {
         settings.extend([(CREATED_AT.to_owned(), n(now.as_second())), (VERSION.to_owned(), n(1))]);
         settings.extend(new.name.as_ref().map(|name| (NAME.to_owned(), s(name))));
         settings.extend(new.currency.as_ref().map(|currency| (CURRENCY.to_owned(), s(currency.as_str()))));
+        settings.extend(new.rates.named().into_iter().filter_map(|(name, number)| Some((name.to_owned(), n(number?)))));
         let mut items = vec![self.put_new(settings), self.put(key_item(&key::tenant_listing(&new.id)))];
         // A frozen zone is the same, and stays so.
         if let Some(zone) = new.zone.as_ref().filter(|_| !stood.zone_frozen) {

@@ -117,7 +117,7 @@ async fn there_are_only_so_many_bytes_and_answers() {
 
 #[test]
 fn responses_that_send_the_same_answer_hold_its_bytes_once_and_until_the_last_is_sent() {
-    let limits = crate::limits::Limits::new(crate::limits::Rate { per_second: 1, burst: 1 });
+    let limits = crate::limits::Limits::new(crate::limits::Rates::DEFAULT);
     let (answer, tenant) = (answer(&"x".repeat(1_000)), TenantId::new("acme").expect("an id"));
     let hold = || answer.hold(&limits.memory, &tenant).expect("there is room");
     let (first, second) = (hold(), hold());

@@ -6,7 +6,8 @@ use http_body_util::BodyExt;
 use tower::ServiceExt;
 
 use super::*;
-use crate::router::tests::api;
+use crate::edge::Docs;
+use crate::router::tests::api_with;
 
 /// What came back.
 struct Answer {
@@ -57,7 +58,7 @@ fn unzipped(bytes: &[u8]) -> Vec<u8> {
 #[tokio::test]
 async fn a_file_is_compressed_once_for_all_requests() {
     // Two APIs in a process have the same files.
-    let (router, other) = (api(), api());
+    let (router, other) = (api_with(Docs::On), api_with(Docs::On));
     for address in addresses(&router).await {
         let [first, second] = [get_gzip(&router, &address).await, get_gzip(&other, &address).await];
         assert_eq!((first.status, first.header(header::CONTENT_ENCODING)), (StatusCode::OK, "gzip"), "{address}");
@@ -74,7 +75,7 @@ async fn a_file_is_compressed_once_for_all_requests() {
 /// Not even for a client that the compression layer takes to accept gzip, when we do not.
 #[tokio::test]
 async fn a_plain_file_is_never_compressed_for_a_request() {
-    let router = api();
+    let router = api_with(Docs::On);
     let page = get(&router, PAGE).await;
     let accepts_in_part = [(header::ACCEPT_ENCODING, "gzip;q=0"), (header::ACCEPT_ENCODING, "gzip;q=1")];
     let answer = ask(&router, Method::GET, PAGE, &accepts_in_part).await;
@@ -83,7 +84,7 @@ async fn a_plain_file_is_never_compressed_for_a_request() {
 
 #[tokio::test]
 async fn parts_never_change_and_page_and_document_are_asked_for_each_time() {
-    let router = api();
+    let router = api_with(Docs::On);
     for address in addresses(&router).await {
         let expected = if [PAGE, DOCUMENT].contains(&&*address) { "no-cache" } else { "public, max-age=31536000, immutable" };
         assert_eq!(get(&router, &address).await.header(header::CACHE_CONTROL), expected, "{address}");
@@ -92,7 +93,7 @@ async fn parts_never_change_and_page_and_document_are_asked_for_each_time() {
 
 #[tokio::test]
 async fn what_a_client_has_is_not_sent_again_and_each_encoding_has_a_tag_of_its_own() {
-    let router = api();
+    let router = api_with(Docs::On);
     for address in addresses(&router).await {
         let [plain, gzip] = [get(&router, &address).await, get_gzip(&router, &address).await];
         let [plain_tag, gzip_tag] = [&plain, &gzip].map(|answer| answer.header(header::ETAG));
@@ -123,7 +124,7 @@ async fn what_a_client_has_is_not_sent_again_and_each_encoding_has_a_tag_of_its_
 
 #[tokio::test]
 async fn head_has_the_headers_of_get_and_no_body() {
-    let router = api();
+    let router = api_with(Docs::On);
     for address in addresses(&router).await {
         let (got, head) = (get(&router, &address).await, ask(&router, Method::HEAD, &address, &[]).await);
         assert_eq!((head.status, head.body.len()), (StatusCode::OK, 0), "{address}");
@@ -136,7 +137,7 @@ async fn head_has_the_headers_of_get_and_no_body() {
 
 #[tokio::test]
 async fn the_page_is_found_without_its_slash_and_nothing_else_is() {
-    let router = api();
+    let router = api_with(Docs::On);
     let short = get(&router, "/docs").await;
     assert_eq!((short.status, short.header(header::LOCATION)), (StatusCode::SEE_OTHER, PAGE));
     let part = addresses(&router).await.pop().expect("parts");
@@ -156,8 +157,17 @@ async fn the_page_is_found_without_its_slash_and_nothing_else_is() {
 }
 
 #[tokio::test]
+async fn switched_off_there_is_nothing() {
+    let router = api_with(Docs::Off);
+    for address in addresses(&api_with(Docs::On)).await.iter().map(String::as_str).chain(["/docs"]) {
+        let answer = get(&router, address).await;
+        assert_eq!((answer.status, answer.header(header::CONTENT_TYPE)), (StatusCode::NOT_FOUND, "application/problem+json"));
+    }
+}
+
+#[tokio::test]
 async fn all_clients_share_a_limit_and_a_refusal_says_when_to_come_back() {
-    let router = api();
+    let router = api_with(Docs::On);
     let mut refused = None;
     // Answered from memory, they come faster than fifty a second.
     for number in 0..5000 {

@@ -23,6 +23,8 @@ pub(super) struct Part {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Bucket {
     full_at: Option<Instant>,
+    /// The rate that `full_at` was computed by.
+    rate: Option<Rate>,
 }
 
 /// How a bucket stands after a request.
@@ -37,10 +39,6 @@ pub(super) struct Passed {
 }
 
 impl Rate {
-    pub(super) fn times(self, factor: u32) -> Self {
-        Self { per_second: self.per_second.saturating_mul(factor), burst: self.burst.saturating_mul(factor) }
-    }
-
     /// A part of this rate; at least one a second, and one in a burst.
     pub(super) fn divided(self, part: Part) -> Self {
         Self { per_second: (self.per_second / part.per_second).max(1), burst: (self.burst / part.burst).max(1) }
@@ -63,6 +61,9 @@ impl Rate {
 impl Bucket {
     /// Takes one token from each, if each has one; else from none. How each stands then, in their order.
     pub(super) fn take_together(buckets: &mut [(&mut Self, Rate)], now: Instant) -> Vec<Passed> {
+        for (bucket, rate) in buckets.iter_mut() {
+            bucket.adopt(*rate, now);
+        }
         let waits: Vec<_> = buckets.iter().map(|(bucket, rate)| bucket.wait(*rate, now)).collect();
         let may_pass = waits.iter().all(Option::is_none);
         let stand = |((bucket, rate), wait): (&mut (&mut Self, Rate), Option<Duration>)| {
@@ -77,6 +78,7 @@ impl Bucket {
     /// Takes so many tokens at once, if they are there. More than a bucket can hold are taken from a full one, in which the request has
     /// already taken its own: the rest is a debt. So a low rate makes expensive requests rare, not impossible.
     pub(super) fn take_many(&mut self, tokens: u32, rate: Rate, now: Instant) -> Passed {
+        self.adopt(rate, now);
         let needed = rate.interval() * tokens.min(rate.burst.saturating_sub(1));
         let wait = (self.full_in(now) + needed).saturating_sub(rate.capacity());
         let wait = (!wait.is_zero()).then_some(wait);
@@ -88,12 +90,14 @@ impl Bucket {
 
     /// Takes so many tokens, whether they are there or not. What is missing is a debt: nothing passes until it has flowed in.
     pub(super) fn owe(&mut self, tokens: u32, rate: Rate, now: Instant) -> Passed {
+        self.adopt(rate, now);
         self.full_at = Some(now + self.full_in(now) + rate.interval() * tokens);
         self.passed(rate, now, None)
     }
 
     /// Takes one token, if there is one.
     pub(super) fn take(&mut self, rate: Rate, now: Instant) -> Passed {
+        self.adopt(rate, now);
         let wait = self.wait(rate, now);
         if wait.is_none() {
             self.owe(1, rate, now);
@@ -104,6 +108,20 @@ impl Bucket {
     /// Puts one token back.
     pub(super) fn give_back(&mut self, rate: Rate, now: Instant) {
         self.full_at = Some(now + self.full_in(now).saturating_sub(rate.interval()));
+    }
+
+    /// Goes on by a rate that may have changed since the last request. The bucket keeps its tokens, as far as they fit into the new burst, or
+    /// its debt; room that a larger burst adds is empty at first. So no change adds tokens, and the next one comes as soon as the new rate
+    /// says.
+    fn adopt(&mut self, rate: Rate, now: Instant) {
+        let Some(before) = self.rate.replace(rate).filter(|before| *before != rate) else { return };
+        let nanos = |duration: Duration| i128::try_from(duration.as_nanos()).expect("a duration of less than 2^94 ns");
+        // Negative: a debt. At most 10^6 tokens of 10^9 ns each, times 10^9 ns: far below the limit of i128. Rounded down, as fractions of a
+        // token.
+        let left = nanos(before.capacity()) - nanos(self.full_in(now));
+        let left = (left * nanos(rate.interval())).div_euclid(nanos(before.interval()));
+        let missing = (nanos(rate.capacity()) - left).max(0);
+        self.full_at = Some(now + Duration::from_nanos(u64::try_from(missing).unwrap_or(u64::MAX)));
     }
 
     fn passed(&self, rate: Rate, now: Instant, wait: Option<Duration>) -> Passed {
@@ -195,6 +213,60 @@ mod tests {
                 prop_assert!((0..=1).contains(&left), "{} left, counted {naive}", found.left);
             }
         }
+
+        /// However often the rate changes: no more passes than by the higher of both numbers all the time, and a request that is refused
+        /// waits for one token of the rate that holds now.
+        #[test]
+        fn a_rate_that_changes_adds_no_tokens_and_locks_nothing_up(
+            rates in prop::collection::vec((1_u32..=2000, 1_u32..=500), 2..4),
+            asks in prop::collection::vec((0_u64..60, any::<prop::sample::Index>(), 0_u32..40), 1..60),
+        ) {
+            let highest = |number: fn(&(u32, u32)) -> u32| u64::from(rates.iter().map(number).max().expect("a rate"));
+            let (per_second, burst) = (highest(|rate| rate.0), highest(|rate| rate.1));
+            let (start, mut bucket) = (Instant::now(), Bucket::default());
+            let (mut now, mut passed) = (start, 0_u64);
+            for (pause, which, requests) in asks {
+                now += Duration::from_millis(pause);
+                let (per_second, burst) = *which.get(&rates);
+                let rate = Rate { per_second, burst };
+                for _ in 0..requests {
+                    let found = bucket.take(rate, now);
+                    passed += u64::from(found.wait.is_none());
+                    prop_assert!(found.left <= burst);
+                    if let Some(wait) = found.wait {
+                        prop_assert!(wait <= rate.interval(), "{wait:?} for one token of {rate:?}");
+                        prop_assert!(bucket.clone().take(rate, now + wait).wait.is_none(), "the wait is enough");
+                    }
+                }
+            }
+            let flowed = (now - start).as_millis() as u64 * per_second / 1000;
+            prop_assert!(passed <= burst + flowed + 1, "{passed} of {burst} + {flowed}");
+        }
+    }
+
+    #[test]
+    fn a_bucket_keeps_its_tokens_when_its_rate_changes() {
+        let (low, high) = (Rate { per_second: 1, burst: 10 }, Rate { per_second: 100, burst: 200 });
+        let (mut bucket, now) = (Bucket::default(), Instant::now());
+        let left = |bucket: &mut Bucket, rate, ms| bucket.take(rate, now + Duration::from_millis(ms)).left;
+        for _ in 0..6 {
+            bucket.take(low, now);
+        }
+        assert_eq!(left(&mut bucket, high, 0), 3, "raised: the four that were left, less one");
+        assert_eq!(left(&mut bucket, high, 1000), 102, "and what flows in by the new rate");
+        assert_eq!(left(&mut bucket, low, 1000), 9, "lowered: as many as fit, less one");
+        let mut empty = Bucket::default();
+        for _ in 0..10 {
+            empty.take(low, now);
+        }
+        assert_eq!(empty.take(high, now).wait, Some(Duration::from_millis(10)), "raised: the next token comes by the new rate");
+        let mut indebted = Bucket::default();
+        indebted.owe(15, low, now);
+        assert_eq!(
+            indebted.take(high, now).wait,
+            Some(Duration::from_millis(60)),
+            "a debt of five stays, and is paid by the new rate"
+        );
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::*;
 
-const SMALL: Rate = Rate { per_second: 1, burst: 3 };
+const SMALL: Rates = Rates { key: Rate { per_second: 1, burst: 3 }, tenant: Rate { per_second: 4, burst: 12 } };
 
 fn tenant(id: &str) -> TenantId {
     TenantId::new(id).expect("an id")
@@ -18,7 +18,7 @@ fn write(limits: &Arc<Limits>, key: &str, whose: &str) -> (Result<(), ApiError>,
 
 fn ask_for(limits: &Arc<Limits>, key: &str, whose: &str, effect: Effect) -> (Result<(), ApiError>, Admission) {
     let (admission, tenant) = (Admission::default(), tenant(whose));
-    (limits.admit(&admission, Asked { key, whose: Some(&tenant), effect }), admission)
+    (limits.admit(&admission, Asked { key, whose: Some(&tenant), own: TenantRates::default(), effect }), admission)
 }
 
 fn headers(admission: &Admission) -> [String; 2] {
@@ -51,10 +51,10 @@ async fn a_key_may_ask_as_often_as_its_headers_say() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_keys_of_a_tenant_share_a_multiple_and_other_tenants_are_not_touched() {
+async fn the_keys_of_a_tenant_share_its_rate_and_other_tenants_are_not_touched() {
     let limits = Arc::new(Limits::new(SMALL));
     let passed = (0..20).filter(|key| ask(&limits, &format!("k{key}"), "acme").0.is_ok()).count();
-    assert_eq!(passed, (SMALL.burst * TENANT_MULTIPLE) as usize);
+    assert_eq!(passed, SMALL.tenant.burst as usize);
     assert!(ask(&limits, "k0", "rival").0.is_ok(), "a name is another's in another tenant");
 }
 
@@ -90,7 +90,8 @@ async fn a_cost_above_the_burst_is_charged_to_a_full_bucket() {
 
 #[tokio::test(start_paused = true)]
 async fn a_tenant_has_so_many_places_and_gets_them_back() {
-    let limits = Arc::new(Limits::new(Rate { per_second: 1000, burst: 1000 }));
+    let rate = Rate { per_second: 1000, burst: 1000 };
+    let limits = Arc::new(Limits::new(Rates { key: rate, tenant: rate }));
     let mut held: Vec<_> = (0..TENANT_AT_ONCE_MAX).map(|_| ask(&limits, "a", "acme")).collect();
     assert!(held.iter().all(|(asked, _)| asked.is_ok()));
     assert!(matches!(ask(&limits, "a", "acme").0, Err(ApiError::TooManyAtOnce(_))));
@@ -104,7 +105,7 @@ async fn a_tenant_has_so_many_places_and_gets_them_back() {
 
 #[tokio::test(start_paused = true)]
 async fn a_write_that_the_tenants_writes_refuse_takes_nothing_of_its_key() {
-    let limits = Arc::new(Limits::new(KEY_RATE));
+    let limits = Arc::new(Limits::new(Rates::DEFAULT));
     for left in (0..100).rev() {
         let (asked, admission) = write(&limits, "a", "acme");
         assert!(asked.is_ok(), "{left}");
@@ -129,15 +130,15 @@ async fn a_write_that_the_tenants_writes_refuse_takes_nothing_of_its_key() {
 #[tokio::test(start_paused = true)]
 async fn operators_write_as_often_as_they_ask() {
     let limits = Arc::new(Limits::new(SMALL));
-    for _ in 0..SMALL.burst {
-        let asked = Asked { key: "o", whose: None, effect: Effect::Write };
+    for _ in 0..SMALL.key.burst {
+        let asked = Asked { key: "o", whose: None, own: TenantRates::default(), effect: Effect::Write };
         limits.admit(&Admission::default(), asked).expect("there is no other limit than the key's");
     }
 }
 
 #[test]
 fn a_tenant_has_so_many_tests_at_once_and_all_tenants_so_many_together() {
-    let limits = Limits::new(KEY_RATE);
+    let limits = Limits::new(Rates::DEFAULT);
     let test = |whose: usize| limits.admit_test(&tenant(&format!("t{whose}")));
     let mut held: Vec<Place> = (0..TENANT_TESTS_MAX).map(|_| test(0).expect("a place")).collect();
     assert!(matches!(test(0), Err(ApiError::TooManyTests { wait: AT_ONCE_PAUSE, .. })));
@@ -161,13 +162,30 @@ async fn what_is_remembered_is_bounded() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_tenant_with_rates_of_its_own_is_limited_by_them_and_no_other_tenant_is() {
+    let limits = Arc::new(Limits::new(SMALL));
+    let ask = |whose: &str, own| {
+        let (admission, tenant) = (Admission::default(), tenant(whose));
+        let asked = Asked { key: "a", whose: Some(&tenant), own, effect: Effect::Write };
+        (limits.admit(&admission, asked).is_ok(), headers(&admission)[0].clone())
+    };
+    let own = TenantRates { key_rps: Some(20), key_burst: Some(40), tenant_burst: Some(30), ..TenantRates::default() };
+    let policy = "\"key\";q=40;w=2, \"tenant\";q=30;w=8, \"write\";q=20;w=10".to_owned();
+    assert_eq!(ask("acme", own), (true, policy));
+    let policy = "\"key\";q=3;w=3, \"tenant\";q=12;w=3, \"write\";q=1;w=1".to_owned();
+    assert_eq!(ask("rival", TenantRates::default()), (true, policy.clone()));
+    // Its rates are taken back: its buckets go on by the deployment's.
+    assert_eq!(ask("acme", TenantRates::default()), (true, policy));
+}
+
+#[tokio::test(start_paused = true)]
 async fn pages_are_limited_for_all_clients_together_and_keys_are_not_touched() {
     let limits = Arc::new(Limits::new(SMALL));
-    for page in 0..PAGES.burst {
-        assert!(limits.admit_page().is_ok(), "{page}");
+    for page in 0..DOCS.burst {
+        assert!(limits.admit_docs().is_ok(), "{page}");
     }
-    assert!(matches!(limits.admit_page(), Err(ApiError::RateLimited(wait)) if wait == Duration::from_millis(20)));
+    assert!(matches!(limits.admit_docs(), Err(ApiError::RateLimited(wait)) if wait == Duration::from_millis(20)));
     assert!(ask(&limits, "a", "acme").0.is_ok());
     tokio::time::advance(Duration::from_millis(20)).await;
-    assert!(limits.admit_page().is_ok());
+    assert!(limits.admit_docs().is_ok());
 }

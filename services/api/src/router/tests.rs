@@ -17,7 +17,9 @@ use tower::ServiceExt;
 
 use super::*;
 use crate::answers::{Answers, SHARED_FOR};
-use crate::limits::{KEY_RATE, Limits};
+use crate::edge::{Docs, EdgeSettings};
+use crate::limits::{Limits, Rates};
+use crate::own_rates::{KNOWN_FOR, OwnRates};
 use crate::webhooks::Webhooks;
 use crate::zones::Zones;
 
@@ -28,17 +30,22 @@ metrics:
 ";
 
 /// The API over a database that is not there: port 9 is the discard protocol's, and nothing listens.
-pub(crate) fn api() -> Router {
+fn api() -> Router {
+    api_with(Docs::On)
+}
+
+pub(crate) fn api_with(docs: Docs) -> Router {
     let aws = tidemark_runtime::aws::at_endpoint("http://127.0.0.1:9", "test");
     let store = Store::new(&aws, Tables { data: "data".into(), control: "control".into() });
     let running = Running::first(&Definitions::parse(ORDERS).expect("a good file"));
     let running = RunningDefinitions::new(store.clone(), running);
     let keys = Arc::new(SecretKeys { current: [1; 32], previous: None });
     let webhooks = Webhooks::new(UrlPolicy::default(), &keys);
-    let (limits, answers) = (Arc::new(Limits::new(KEY_RATE)), Answers::new(SHARED_FOR));
+    let (limits, answers) = (Arc::new(Limits::new(Rates::DEFAULT)), Answers::new(SHARED_FOR));
     let (streams, zones) = (Streams::new(&aws, "control".into()), Zones::new(store.clone()));
-    let state = ApiState { store, streams, keys, running, webhooks, limits, answers, zones, tokens: None };
-    router(state, &Origins::default(), CancellationToken::new())
+    let (own_rates, _) = OwnRates::new(KNOWN_FOR);
+    let state = ApiState { store, streams, keys, running, webhooks, limits, own_rates, answers, zones, tokens: None };
+    router(state, &EdgeSettings { docs, ..EdgeSettings::default() }, CancellationToken::new())
 }
 
 /// Routes of a test's own, in the layers.

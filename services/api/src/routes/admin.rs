@@ -2,7 +2,7 @@
 
 use axum::Json;
 use axum::extract::{Path, RawQuery, State};
-use axum::http::StatusCode;
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -14,12 +14,13 @@ use crate::auth::Operator;
 use crate::body::{Body, NoBody};
 use crate::etag::{self, IfMatch};
 use crate::idempotency::{Attempt, Created, Creation, IdempotencyKey};
+use crate::limits::Limits;
 use crate::page::{List, Page, PageParameters, PageRequest};
 use crate::params::{NoParameters, Params};
 use crate::problem::{ApiError, Conflict, Conflicting, NotFound, Preconditioned, Unavailable, Unprocessable, WithBody};
 use crate::routes::api_keys::form::{IssuedKeyShape, KeyBody, KeyForm, Maker, issue};
-use crate::routes::tenant::form::{self, TenantBody, TenantForm, TenantPatch};
-use crate::routes::tenant::{TenantShape, change, version};
+use crate::routes::tenant::form::{self, AdminTenantPatch, TenantBody, TenantForm};
+use crate::routes::tenant::{Editor, TenantShape, change, version};
 use crate::state::{ApiState, CHANGE_ATTEMPTS_MAX};
 
 /// A page of tenants, by id.
@@ -42,12 +43,17 @@ pub(crate) struct AdminTenant {
 }
 
 impl AdminTenant {
-    fn of(settings: TenantSettings) -> Self {
-        Self { deleting_since: settings.deleting_since, tenant: TenantShape::of(settings) }
+    fn of(settings: TenantSettings, limits: &Limits) -> Self {
+        Self { deleting_since: settings.deleting_since, tenant: TenantShape::of(settings, limits) }
     }
 
-    fn respond(settings: TenantSettings) -> Response {
-        (etag::of(version(&settings)), Json(Self::of(settings))).into_response()
+    fn etag(&self) -> HeaderValue {
+        etag::of_shown(self.tenant.version, self)
+    }
+
+    fn respond(settings: TenantSettings, limits: &Limits) -> Response {
+        let shown = Self::of(settings, limits);
+        ([(header::ETAG, shown.etag())], Json(shown)).into_response()
     }
 }
 
@@ -71,8 +77,8 @@ pub(crate) async fn list_admin_tenants(
     let after = request.after.as_deref().and_then(|after| TenantId::new(after).ok());
     let page = state.store.tenants(after.as_ref(), request.limit).await.map_err(ApiError::of_store)?;
     let last = page.tenants.last().filter(|_| page.more).map(|tenant| tenant.id.clone());
-    let page = (list.page(&request, last.as_ref().map(TenantId::as_str)), page.tenants);
-    Ok(Json(AdminTenantList { page: page.0, data: page.1.into_iter().map(AdminTenant::of).collect() }))
+    let data = page.tenants.into_iter().map(|settings| AdminTenant::of(settings, &state.limits)).collect();
+    Ok(Json(AdminTenantList { page: list.page(&request, last.as_ref().map(TenantId::as_str)), data }))
 }
 
 /// Creates a tenant. Its records may have been there before: then its zone must be the one they are counted by.
@@ -83,7 +89,7 @@ pub(crate) async fn list_admin_tenants(
     responses(
         (status = 201, description = "The tenant.", body = AdminTenant,
          headers(
-             ("ETag" = String, description = "Its version, for `If-Match`."),
+             ("ETag" = String, description = "Its version, for `If-Match`, and a digest of all that is shown."),
              ("Location" = String, description = "Its address."),
          )),
         WithBody, Conflicting, Unprocessable, ApiError,
@@ -106,12 +112,13 @@ pub(crate) async fn create_admin_tenant(
             name: new.name.clone(),
             zone: new.zone.clone().unwrap_or(stands.zone),
             currency: new.currency.clone(),
+            rates: new.rates,
             created_at: Some(Timestamp::from_second(now.as_second()).expect("no later than now")),
             version: 1,
             ..stands
         };
-        let created = Created::new(&AdminTenant::of(settings.clone())).at(format!("/v1/admin/tenants/{}", new.id));
-        let created = created.versioned(version(&settings));
+        let shown = AdminTenant::of(settings, &state.limits);
+        let created = Created::new(&shown).at(format!("/v1/admin/tenants/{}", new.id)).tagged(&shown.etag());
         let settled = attempt.settled(&created);
         match state.store.create_tenant_once(&new, now, settled.as_ref()).await {
             Ok(TenantCreated::New) => {
@@ -134,7 +141,7 @@ pub(crate) async fn create_admin_tenant(
     params(("id" = String, Path, description = "The tenant's id.", example = "acme")),
     responses(
         (status = 200, description = "The tenant.", body = AdminTenant,
-         headers(("ETag" = String, description = "Its version, for `If-Match`."))),
+         headers(("ETag" = String, description = "Its version, for `If-Match`, and a digest of all that is shown."))),
         NotFound, ApiError,
     ),
 )]
@@ -144,18 +151,20 @@ pub(crate) async fn get_admin_tenant(
     _: NoParameters,
     Path(id): Path<String>,
 ) -> Result<Response, ApiError> {
-    Ok(AdminTenant::respond(find(&state, &operator.tenant(&id)?).await?))
+    Ok(AdminTenant::respond(find(&state, &operator.tenant(&id)?).await?, &state.limits))
 }
 
-/// Changes a tenant, as its own `PATCH /v1/tenant` does.
+/// Changes a tenant, as its own `PATCH /v1/tenant` does; and how often it may ask, which only operators change.
+///
+/// Changed limits hold within about 15 seconds.
 #[utoipa::path(
     patch, path = "/v1/admin/tenants/{id}", operation_id = "update_admin_tenant", tag = "admin",
     security(("api_key" = ["operator"])),
     params(("id" = String, Path, description = "The tenant's id.", example = "acme")),
-    request_body(content((TenantPatch = "application/merge-patch+json"), (TenantPatch = "application/json"))),
+    request_body(content((AdminTenantPatch = "application/merge-patch+json"), (AdminTenantPatch = "application/json"))),
     responses(
         (status = 200, description = "The tenant as it is now.", body = AdminTenant,
-         headers(("ETag" = String, description = "Its version, for `If-Match`."))),
+         headers(("ETag" = String, description = "Its version, for `If-Match`, and a digest of all that is shown."))),
         NotFound, WithBody, Conflicting, Preconditioned, Unprocessable, ApiError,
     ),
 )]
@@ -168,9 +177,9 @@ pub(crate) async fn update_admin_tenant(
     Body(patch): Body,
 ) -> Result<Response, ApiError> {
     let tenant = operator.tenant(&id)?;
-    let settings = change(&state, &tenant, &if_match, patch, created_only).await?;
+    let settings = change(&state, &tenant, &if_match, patch, Editor::Operator).await?;
     tracing::info!(by = operator.key_id, tenant = id, version = settings.version, "tenant changed");
-    Ok(AdminTenant::respond(settings))
+    Ok(AdminTenant::respond(settings, &state.limits))
 }
 
 /// Deletes a tenant that has no data, with its keys: they are refused from then on, and so are tokens that name it.
@@ -248,11 +257,8 @@ pub(crate) async fn create_admin_api_key(
 }
 
 async fn find(state: &ApiState, tenant: &Tenant) -> Result<TenantSettings, ApiError> {
-    created_only(state.store.tenant_settings(tenant).await.map_err(ApiError::of_store)?)
-}
-
-/// A tenant that was created: others are nobody's to change.
-fn created_only(settings: TenantSettings) -> Result<TenantSettings, ApiError> {
+    let settings = state.store.tenant_settings(tenant).await.map_err(ApiError::of_store)?;
+    // One that no operator created is not to be changed here.
     if settings.created_at.is_some() { Ok(settings) } else { Err(ApiError::NotFound) }
 }
 

@@ -7,9 +7,10 @@ use jiff::Timestamp;
 use tidemark_domain::calendar::Slot;
 use tidemark_domain::definition::{GroupingSet, Metric};
 use tidemark_domain::{Bucket, Currency, Decimal, Definitions, DimensionName, Group, MeasureName, TenantId, Zone};
+use tidemark_store::TenantRates;
 
 use super::*;
-use crate::limits::{Asked, Effect, Limits, Memory, Rate};
+use crate::limits::{Asked, Effect, Limits, Memory, Rate, Rates};
 use crate::params::Params;
 use crate::problem::Unavailable;
 use crate::query::ask::Ask;
@@ -52,7 +53,8 @@ impl Scene {
         let ask = Ask::take(&mut Params::parse(Some("group_by=item")), &metric, &zone, now);
         let set = GroupingSet::new([DimensionName::new("item").expect("a name")]);
         let to = Timestamp::from_second(START + DAYS * 86_400).expect("an instant");
-        let limits = Arc::new(Limits::new(Rate { per_second: 1, burst: 25 }));
+        let limits =
+            Arc::new(Limits::new(Rates { key: Rate { per_second: 1, burst: 25 }, tenant: Rate { per_second: 4, burst: 100 } }));
         Self { metric, zone, now, ask, set, slots: [Slot { from: now, to, clipped: false }], limits }
     }
 
@@ -180,7 +182,7 @@ fn an_answers_bytes_are_held_before_they_are_there() {
 async fn rows_are_owed_as_they_come() {
     let (scene, admission) = (Scene::new(), Admission::default());
     let tenant = TenantId::new("acme").expect("an id");
-    let asked = Asked { key: "k", whose: Some(&tenant), effect: Effect::Read };
+    let asked = Asked { key: "k", whose: Some(&tenant), own: TenantRates::default(), effect: Effect::Read };
     scene.limits.admit(&admission, asked).expect("there is room");
     let measures = Measures::of(&scene.metric);
     let left = || {
