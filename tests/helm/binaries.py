@@ -19,7 +19,7 @@ class Binaries:
 
     def __init__(self, root: Path):
         self.root = root
-        folders = ("crates/domain", "crates/runtime", "crates/store", "crates/streams", "crates/webhooks", "services/api", "services/ingest")
+        folders = ("crates/domain", "crates/dynamo", "crates/runtime", "crates/store", "crates/streams", "crates/webhooks", "services/api", "services/ingest")
         files = (file for folder in folders for file in sorted((root / folder / "src").rglob("*.rs")))
         self.files = {file.relative_to(root).as_posix(): shipped(file) for file in files if "tests" not in file.relative_to(root).parts}
 

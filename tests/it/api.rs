@@ -44,6 +44,7 @@ mod recount;
 mod refusals;
 mod stock;
 mod strangers;
+mod unavailable;
 mod webhook_endpoints;
 
 /// The definition file of these tests.

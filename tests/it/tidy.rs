@@ -12,10 +12,11 @@ const LINES_MAX: usize = 500;
 /// Each package with those of ours that it may import. The services never import each other.
 const LAYERS: &[(&str, &[&str])] = &[
     ("tidemark-domain", &[]),
-    ("tidemark-streams", &["tidemark-domain"]),
+    ("tidemark-dynamo", &[]),
+    ("tidemark-streams", &["tidemark-domain", "tidemark-dynamo"]),
     ("tidemark-webhooks", &["tidemark-domain"]),
     ("tidemark-runtime", &["tidemark-domain"]),
-    ("tidemark-store", &["tidemark-domain"]),
+    ("tidemark-store", &["tidemark-domain", "tidemark-dynamo"]),
     ("tidemark-ingest", LIBRARIES),
     ("tidemark-api", LIBRARIES),
     ("tidemark", ALL),

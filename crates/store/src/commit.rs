@@ -234,7 +234,7 @@ impl Store {
         } else if error.code() != Some("ValidationException") {
             return match Error::from_sdk(&self.tables.data, error) {
                 Error::Throttled(_) => CommitError::Contended(BTreeSet::new()),
-                Error::Unreachable(source) => CommitError::Unknown(source),
+                Error::Unreachable(source) | Error::CredentialsUnavailable(source) => CommitError::Unknown(source),
                 // A 5xx says nothing about what was applied.
                 Error::Server(source) | Error::Other(source) => CommitError::Unknown(source),
                 certain => CommitError::Failed(certain),

@@ -1,7 +1,7 @@
 //! What can go wrong with a call to DynamoDB, as the choices a caller has.
 
-use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use tidemark_dynamo::{Kind, Remedy, classify};
 
 use crate::limits::LimitExceeded;
 
@@ -23,6 +23,9 @@ pub enum Error {
     Unreachable(#[source] Source),
     #[error("no AWS credentials: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role")]
     NoCredentials(#[source] Source),
+    /// Before the last attempt an earlier one may have been made: of a write it is not known whether it was made.
+    #[error("AWS credentials cannot be loaded now: the metadata service or STS fails; the call can be made again")]
+    CredentialsUnavailable(#[source] Source),
     #[error("AWS does not take the credentials ({code}): check that they are right and have not expired")]
     BadCredentials {
         code: String,
@@ -46,9 +49,23 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the same call may succeed later without anyone changing anything.
+    /// What has to happen before the same call can succeed.
+    pub fn remedy(&self) -> Remedy {
+        match self {
+            Self::Throttled(_) | Self::Server(_) | Self::Unreachable(_) | Self::CredentialsUnavailable(_) => Remedy::Retry,
+            Self::TableMissing(_)
+            | Self::IndexMissing(_)
+            | Self::NoCredentials(_)
+            | Self::BadCredentials { .. }
+            | Self::Denied(_)
+            | Self::NewerFormat { .. } => Remedy::Operator,
+            Self::ConditionFailed | Self::Corrupt { .. } | Self::Refused(_) | Self::Other(_) => Remedy::Correction,
+        }
+    }
+
+    /// Whether the same call may succeed later without a change by anyone.
     pub fn is_retryable(&self) -> bool {
-        matches!(self, Self::Throttled(_) | Self::Server(_) | Self::Unreachable(_))
+        self.remedy() == Remedy::Retry
     }
 
     /// Classifies an SDK error of a call on `table`.
@@ -56,50 +73,26 @@ impl Error {
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
-        let code = error.code().unwrap_or_default().to_owned();
-        match code.as_str() {
-            "ResourceNotFoundException" => return Self::TableMissing(table.to_owned()),
-            "ConditionalCheckFailedException" => return Self::ConditionFailed,
-            "ProvisionedThroughputExceededException"
-            | "ThrottlingException"
-            | "RequestLimitExceeded"
-            | "TransactionConflictException"
-            | "TransactionInProgressException" => return Self::Throttled(error.into()),
-            "AccessDeniedException" => return Self::Denied(error.message().unwrap_or("without a reason").into()),
-            "UnrecognizedClientException"
-            | "InvalidSignatureException"
-            | "ExpiredTokenException"
-            | "MissingAuthenticationTokenException"
-            | "IncompleteSignatureException"
-            | "InvalidClientTokenId" => {
-                return Self::BadCredentials { code, source: error.into() };
-            }
-            "InternalServerError" | "InternalFailure" | "ServiceUnavailable" => return Self::Server(error.into()),
-            "ValidationException" => return Self::Refused(error.message().unwrap_or("it is invalid").to_owned()),
-            _ => {}
-        }
         if let Some(limit) = LimitExceeded::of(&error) {
             return Self::Refused(limit.to_string());
         }
-        if lacks_credentials(&error) {
-            return Self::NoCredentials(error.into());
-        }
-        // With a code that nobody knows, or with none: a front end's, or a proxy's.
-        if error.raw_response().is_some_and(|answer| answer.status().is_server_error()) {
-            return Self::Server(error.into());
-        }
-        match error {
-            SdkError::DispatchFailure(_) | SdkError::TimeoutError(_) | SdkError::ResponseError(_) => {
-                Self::Unreachable(error.into())
+        let message = |absent: &str| error.message().unwrap_or(absent).to_owned();
+        match classify(&error) {
+            Kind::NotFound => Self::TableMissing(table.to_owned()),
+            Kind::ConditionFailed => Self::ConditionFailed,
+            Kind::Throttled | Kind::Conflict => Self::Throttled(error.into()),
+            Kind::Denied => Self::Denied(message("without a reason").into()),
+            Kind::BadCredentials => {
+                Self::BadCredentials { code: error.code().unwrap_or_default().to_owned(), source: error.into() }
             }
-            other => Self::Other(other.into()),
+            Kind::NoCredentials => Self::NoCredentials(error.into()),
+            Kind::CredentialsUnavailable => Self::CredentialsUnavailable(error.into()),
+            Kind::Server => Self::Server(error.into()),
+            Kind::TimedOut | Kind::Unreachable => Self::Unreachable(error.into()),
+            Kind::Invalid => Self::Refused(message("it is invalid")),
+            Kind::Other => Self::Other(error.into()),
         }
     }
-}
-
-/// The SDK reports a missing identity as a failed dispatch or construction; only the innermost cause tells.
-fn lacks_credentials(error: &(dyn std::error::Error + 'static)) -> bool {
-    std::iter::successors(Some(error), |error| error.source()).any(<dyn std::error::Error>::is::<CredentialsError>)
 }
 
 #[cfg(test)]
@@ -110,23 +103,26 @@ mod tests {
 
     use super::*;
 
-    fn refused(status: u16, code: Option<&str>) -> Error {
-        let metadata = code.map_or_else(ErrorMetadata::builder, |code| ErrorMetadata::builder().code(code)).build();
-        let answer = HttpResponse::new(status.try_into().expect("a status"), "".into());
-        Error::from_sdk("counts", SdkError::service_error(GetItemError::generic(metadata), answer))
-    }
-
+    /// The other crate that makes calls has the same table.
     #[test]
-    fn what_fails_inside_dynamodb_can_be_asked_again_whatever_it_is_called() {
-        for (status, code) in
-            [(500, Some("InternalServerError")), (503, Some("ServiceUnavailable")), (502, Some("Odd")), (503, None)]
-        {
-            let error = refused(status, code);
-            assert!(matches!(error, Error::Server(_)) && error.is_retryable(), "{status} {code:?}: {error:?}");
-        }
-        for (status, code) in [(400, Some("Odd")), (413, None)] {
-            let error = refused(status, code);
-            assert!(matches!(error, Error::Other(_)) && !error.is_retryable(), "{status} {code:?}: {error:?}");
+    fn a_refusal_has_the_same_remedy_in_every_crate() {
+        for (status, code, remedy) in [
+            (400, "ThrottlingException", Remedy::Retry),
+            (400, "LimitExceededException", Remedy::Retry),
+            (400, "TransactionConflictException", Remedy::Retry),
+            (400, "TransactionInProgressException", Remedy::Retry),
+            (500, "InternalServerError", Remedy::Retry),
+            (502, "Odd", Remedy::Retry),
+            (400, "AccessDeniedException", Remedy::Operator),
+            (400, "InvalidClientTokenId", Remedy::Operator),
+            (400, "ExpiredTokenException", Remedy::Operator),
+            (400, "ValidationException", Remedy::Correction),
+            (400, "Odd", Remedy::Correction),
+        ] {
+            let answer = HttpResponse::new(status.try_into().expect("a status"), "".into());
+            let error = GetItemError::generic(ErrorMetadata::builder().code(code).build());
+            let error = SdkError::service_error(error, answer);
+            assert_eq!(Error::from_sdk("counts", error).remedy(), remedy, "{status} {code}");
         }
     }
 }

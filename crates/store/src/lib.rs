@@ -68,6 +68,7 @@ pub use table::{Created, Tables};
 pub use tenant::{
     DeleteError, NewTenant, RATE_MAX, Tenant, TenantChange, TenantCreated, TenantError, TenantPage, TenantRates, TenantSettings,
 };
+pub use tidemark_dynamo::Remedy;
 
 use aws_sdk_dynamodb::config::SharedInterceptor;
 use aws_types::SdkConfig;

@@ -78,10 +78,9 @@ impl Streams {
     }
 
     /// A failed call on the control table. A missing table is named; everywhere else its absence means something else.
-    pub(crate) fn failed<E, R>(&self, operation: &'static str, error: SdkError<E, R>) -> Error
+    pub(crate) fn failed<E>(&self, operation: &'static str, error: SdkError<E>) -> Error
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-        R: std::fmt::Debug + Send + Sync + 'static,
     {
         if error.code() == Some("ResourceNotFoundException") {
             Error::ControlTableMissing { table: self.control_table.to_string() }

@@ -1,10 +1,7 @@
 //! What can go wrong between this crate and DynamoDB, as decisions for the caller.
 
-use std::fmt::Debug;
-use std::iter::successors;
-
-use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
+use tidemark_dynamo::{Kind, Remedy, classify};
 
 use crate::control::Malformed;
 use crate::id::{self, ShardId, StreamArn};
@@ -30,6 +27,8 @@ pub enum Error {
     StreamGone { arn: StreamArn, source: Cause },
     #[error("no AWS credentials; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role")]
     NoCredentials { source: Cause },
+    #[error("{operation}: AWS credentials cannot be loaded now; the metadata service or STS fails")]
+    CredentialsUnavailable { operation: &'static str, source: Cause },
     #[error("{operation}: AWS does not take the credentials; check that they are right and have not expired")]
     BadCredentials { operation: &'static str, source: Cause },
     /// The source is DynamoDB's own sentence, which names the role, the action and the resource.
@@ -63,69 +62,89 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether the same call may succeed later without anyone's doing.
-    pub fn is_retryable(&self) -> bool {
-        matches!(
-            self,
+    /// What has to happen before the same call can succeed.
+    pub fn remedy(&self) -> Remedy {
+        match self {
             Self::Unreachable { .. }
-                | Self::TimedOut { .. }
-                | Self::Throttled { .. }
-                | Self::Conflict { .. }
-                | Self::Server { .. }
-        )
+            | Self::TimedOut { .. }
+            | Self::Throttled { .. }
+            | Self::Conflict { .. }
+            | Self::Server { .. }
+            | Self::CredentialsUnavailable { .. } => Remedy::Retry,
+            Self::TableMissing { .. }
+            | Self::ControlTableMissing { .. }
+            | Self::StreamOff { .. }
+            | Self::WrongViewType { .. }
+            | Self::StreamGone { .. }
+            | Self::NoCredentials { .. }
+            | Self::BadCredentials { .. }
+            | Self::Denied { .. }
+            | Self::TableNotActive { .. } => Remedy::Operator,
+            Self::LeaseLost { .. } | Self::Malformed(_) | Self::Id(_) | Self::Incomplete { .. } | Self::Other { .. } => {
+                Remedy::Correction
+            }
+        }
     }
 
-    pub(crate) fn of<E, R>(operation: &'static str, error: SdkError<E, R>) -> Self
+    /// Whether the same call may succeed later without a change by anyone.
+    pub fn is_retryable(&self) -> bool {
+        self.remedy() == Remedy::Retry
+    }
+
+    pub(crate) fn of<E>(operation: &'static str, error: SdkError<E>) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-        R: Debug + Send + Sync + 'static,
     {
-        let code = error.code().map(str::to_owned);
-        let is_service_error = error.as_service_error().is_some();
-        let is_timeout = matches!(&error, SdkError::TimeoutError(_))
-            || matches!(&error, SdkError::DispatchFailure(failure) if failure.is_timeout());
-        let is_dispatch = match &error {
-            // An unclassified failure never left this process: the SDK could not make the request.
-            SdkError::DispatchFailure(failure) => failure.is_io() || failure.as_other().is_some(),
-            SdkError::ResponseError(_) => true,
-            _ => false,
-        };
-        let lacks_credentials = lacks_credentials(&error);
-        let reason = error.message().unwrap_or("without a reason").to_owned();
+        let kind = classify(&error);
+        if kind == Kind::Denied {
+            return Self::Denied { operation, source: error.message().unwrap_or("without a reason").into() };
+        }
         let source: Cause = error.into();
-        match code.as_deref() {
-            _ if lacks_credentials => Self::NoCredentials { source },
-            _ if is_timeout => Self::TimedOut { operation, source },
-            _ if is_dispatch => Self::Unreachable { operation, source },
-            Some(
-                "ThrottlingException"
-                | "ProvisionedThroughputExceededException"
-                | "RequestLimitExceeded"
-                | "LimitExceededException",
-            ) => Self::Throttled { operation, source },
-            Some("TransactionConflictException" | "TransactionInProgressException") => Self::Conflict { operation, source },
-            Some("AccessDeniedException") => Self::Denied { operation, source: reason.into() },
-            Some(
-                "UnrecognizedClientException"
-                | "InvalidSignatureException"
-                | "IncompleteSignatureException"
-                | "MissingAuthenticationTokenException"
-                | "ExpiredTokenException",
-            ) => Self::BadCredentials { operation, source },
-            Some("InternalServerError" | "InternalFailure" | "ServiceUnavailable") => Self::Server { operation, source },
-            // An answer without a code the SDK could read comes from a proxy or a broken front end.
-            None if is_service_error => Self::Server { operation, source },
-            _ => Self::Other { operation, source },
+        match kind {
+            Kind::NoCredentials => Self::NoCredentials { source },
+            Kind::CredentialsUnavailable => Self::CredentialsUnavailable { operation, source },
+            Kind::BadCredentials => Self::BadCredentials { operation, source },
+            Kind::TimedOut => Self::TimedOut { operation, source },
+            Kind::Unreachable => Self::Unreachable { operation, source },
+            Kind::Throttled => Self::Throttled { operation, source },
+            Kind::Conflict => Self::Conflict { operation, source },
+            Kind::Server => Self::Server { operation, source },
+            // What is not found, or a condition that fails, has a meaning of its own where the call is made.
+            Kind::NotFound | Kind::ConditionFailed | Kind::Invalid | Kind::Denied | Kind::Other => {
+                Self::Other { operation, source }
+            }
         }
     }
 }
 
-/// Whether there are no credentials to be had. The SDK reports that as a failed dispatch; only an inner cause tells. A
-/// provider that failed (a metadata service that was busy) is another matter: it may succeed next time.
-fn lacks_credentials(error: &(dyn std::error::Error + 'static)) -> bool {
-    let mut causes = successors(Some(error), |error| error.source());
-    causes.any(|cause| {
-        let cause = cause.downcast_ref::<CredentialsError>();
-        matches!(cause, Some(CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_)))
-    })
+#[cfg(test)]
+mod tests {
+    use aws_sdk_dynamodb::config::http::HttpResponse;
+    use aws_sdk_dynamodb::error::ErrorMetadata;
+    use aws_sdk_dynamodb::operation::get_item::GetItemError;
+
+    use super::*;
+
+    /// The other crate that makes calls has the same table.
+    #[test]
+    fn a_refusal_has_the_same_remedy_in_every_crate() {
+        for (status, code, remedy) in [
+            (400, "ThrottlingException", Remedy::Retry),
+            (400, "LimitExceededException", Remedy::Retry),
+            (400, "TransactionConflictException", Remedy::Retry),
+            (400, "TransactionInProgressException", Remedy::Retry),
+            (500, "InternalServerError", Remedy::Retry),
+            (502, "Odd", Remedy::Retry),
+            (400, "AccessDeniedException", Remedy::Operator),
+            (400, "InvalidClientTokenId", Remedy::Operator),
+            (400, "ExpiredTokenException", Remedy::Operator),
+            (400, "ValidationException", Remedy::Correction),
+            (400, "Odd", Remedy::Correction),
+        ] {
+            let answer = HttpResponse::new(status.try_into().expect("a status"), "".into());
+            let error = GetItemError::generic(ErrorMetadata::builder().code(code).build());
+            let error = SdkError::service_error(error, answer);
+            assert_eq!(Error::of("GetItem", error).remedy(), remedy, "{status} {code}");
+        }
+    }
 }

@@ -48,6 +48,7 @@ pub use record::Record;
 pub use source::{SourceStream, Start, history_is_complete};
 pub use status::{Gap, KnownStream, ShardCounts, ShardStatus, StreamStatus, StreamWatermark};
 pub use table::Created;
+pub use tidemark_dynamo::Remedy;
 pub use watermark::ShardWatermark;
 pub use worker::{Worker, WorkerConfig};
 

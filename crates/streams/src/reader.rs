@@ -260,10 +260,9 @@ struct Refusal {
 }
 
 impl Refusal {
-    fn of<E, R>(operation: &'static str, error: SdkError<E, R>) -> Self
+    fn of<E>(operation: &'static str, error: SdkError<E>) -> Self
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-        R: std::fmt::Debug + Send + Sync + 'static,
     {
         Self { code: error.code().map(str::to_owned), error: Error::of(operation, error) }
     }

@@ -9,7 +9,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
 use tidemark_runtime::process::chain;
-use tidemark_store::Scope;
+use tidemark_store::{Remedy, Scope};
 use utoipa::ToSchema;
 
 use crate::limits::seconds;
@@ -99,7 +99,7 @@ pub(crate) enum Unavailable {
     Overloaded,
     #[error("the answer took too long; ask for less, or again")]
     Timeout,
-    #[error("the database cannot be reached or throttles")]
+    #[error("the database cannot be used now; ask again later")]
     Store,
     #[error("it is being changed again and again by others; ask again")]
     Contended,
@@ -197,16 +197,18 @@ impl Problem {
 impl ApiError {
     /// A failed call to the store.
     pub(crate) fn of_store(error: tidemark_store::Error) -> Self {
-        let is_retryable = error.is_retryable();
-        Self::of_dependency(error, is_retryable)
+        let remedy = error.remedy();
+        Self::of_dependency(error, remedy)
     }
 
-    /// A failed call to something the API depends on: worth asking again, or our fault.
-    pub(crate) fn of_dependency(error: impl std::error::Error + Send + Sync + 'static, is_retryable: bool) -> Self {
-        if !is_retryable {
-            return Self::Internal(Box::new(error));
+    /// A failed call to the database. Only a fault of ours is a 500: what the deployment lacks is there again once the operator has acted,
+    /// and the same request is then answered.
+    pub(crate) fn of_dependency(error: impl std::error::Error + Send + Sync + 'static, remedy: Remedy) -> Self {
+        match remedy {
+            Remedy::Retry => tracing::warn!(error = %chain(&error), "the database cannot be reached or throttles"),
+            Remedy::Operator => tracing::error!(error = %chain(&error), "the database cannot be used until an operator acts"),
+            Remedy::Correction => return Self::Internal(Box::new(error)),
         }
-        tracing::warn!(error = %chain(&error), "the database cannot be reached or throttles");
         Self::Unavailable(Unavailable::Store)
     }
 

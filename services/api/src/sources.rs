@@ -33,6 +33,6 @@ pub(crate) fn reading_of(known: Option<StreamWatermark>) -> Reading {
 }
 
 fn of_streams(error: tidemark_streams::Error) -> ApiError {
-    let is_retryable = error.is_retryable();
-    ApiError::of_dependency(error, is_retryable)
+    let remedy = error.remedy();
+    ApiError::of_dependency(error, remedy)
 }

@@ -84,15 +84,23 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether it is a matter of the moment: others were writing the same items, or asking too much.
+    /// Whether it is a matter of the moment: others were writing the same items, or asking too much, or credentials could not be loaded.
     fn is_momentary(&self) -> bool {
         let of_streams = |error: &tidemark_streams::Error| {
             use tidemark_streams::Error;
-            matches!(error, Error::Conflict { .. } | Error::Throttled { .. } | Error::Server { .. } | Error::TimedOut { .. })
+            matches!(
+                error,
+                Error::Conflict { .. }
+                    | Error::Throttled { .. }
+                    | Error::Server { .. }
+                    | Error::TimedOut { .. }
+                    | Error::CredentialsUnavailable { .. }
+            )
         };
         match self {
             Self::Store(error) | Self::Adopt(AdoptError::Store(error)) => {
-                matches!(error, tidemark_store::Error::Throttled(_) | tidemark_store::Error::Server(_))
+                use tidemark_store::Error;
+                matches!(error, Error::Throttled(_) | Error::Server(_) | Error::CredentialsUnavailable(_))
             }
             Self::Sources(SourcesError::Unasked { source, .. }) | Self::Streams(source) => of_streams(source),
             Self::Adopt(_) | Self::Sources(SourcesError::Unfit(_)) => false,

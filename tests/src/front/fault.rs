@@ -20,6 +20,8 @@ pub enum Fault {
     ThrottleIndex,
     /// Refused with `ValidationException`, as DynamoDB refuses what it will never take; not forwarded.
     Invalid,
+    /// Refused with this code and status 400; not forwarded.
+    Refused(&'static str),
     /// Refused with status 500; not forwarded.
     ServerError,
     /// Refused as DynamoDB refuses to back up a table that was just created; not forwarded.

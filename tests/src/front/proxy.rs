@@ -70,6 +70,9 @@ pub(super) async fn relay(request: Request<Incoming>, upstream: Upstream, front:
             let message = json!({ "message": "the front finds this call invalid" });
             Ok(refuse(StatusCode::BAD_REQUEST, "ValidationException", message))
         }
+        Some(Fault::Refused(code)) => {
+            Ok(refuse(StatusCode::BAD_REQUEST, code, json!({ "message": "the front refuses this call" })))
+        }
         Some(Fault::BackupsUnavailable) => {
             let message = json!({ "message": "Backups are being enabled for the table: please retry later" });
             Ok(refuse(StatusCode::BAD_REQUEST, "ContinuousBackupsUnavailableException", message))

@@ -56,15 +56,22 @@ async fn trouble_on_the_way_to_dynamodb_is_told_apart() {
     let error = deaf.describe_source("Orders").await.unwrap_err();
     assert!(matches!(error, Error::Unreachable { .. }) && error.is_retryable(), "{error:?}");
 
-    let nobody = provide_credentials_fn(async || Err(CredentialsError::not_loaded("no provider has any")));
-    let anonymous = aws_types::SdkConfig::builder()
-        .behavior_version(BehaviorVersion::latest())
-        .region(Region::new("us-east-1"))
-        .endpoint_url(format!("http://{address}"))
-        .credentials_provider(SharedCredentialsProvider::new(nobody))
-        .build();
+    let with = |provider| {
+        aws_types::SdkConfig::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .endpoint_url(format!("http://{address}"))
+            .credentials_provider(provider)
+            .build()
+    };
+    let without = provide_credentials_fn(async || Err(CredentialsError::not_loaded("no provider has any")));
+    let anonymous = with(SharedCredentialsProvider::new(without));
     let error = Streams::new(&anonymous, "control".to_owned()).describe_source("Orders").await.unwrap_err();
     assert!(matches!(error, Error::NoCredentials { .. }) && !error.is_retryable(), "{error:?}");
+    let busy = provide_credentials_fn(async || Err(CredentialsError::provider_error("the metadata service answers 503")));
+    let waiting = with(SharedCredentialsProvider::new(busy));
+    let error = Streams::new(&waiting, "control".to_owned()).describe_source("Orders").await.unwrap_err();
+    assert!(matches!(error, Error::CredentialsUnavailable { .. }) && error.is_retryable(), "{error:?}");
 
     let denied = FakeStream::new(|_, _| refusal("AccessDeniedException")).client();
     let error = Streams { streams: denied, ..deaf }.list_page(&FakeStream::source().arn, None, None).await.unwrap_err();

@@ -38,9 +38,12 @@ fn problem_and_log(error: impl FnOnce() -> ApiError) -> (Problem, String) {
 
 #[test]
 fn the_log_has_the_cause_of_an_error_and_the_client_has_not() {
-    for (is_retryable, status) in [(false, 500), (true, 503)] {
-        let (problem, log) = problem_and_log(|| ApiError::of_dependency(Denied(Unauthorized), is_retryable));
-        assert_eq!(problem.status, status);
+    for (remedy, status, level) in
+        [(Remedy::Correction, 500, "ERROR"), (Remedy::Operator, 503, "ERROR"), (Remedy::Retry, 503, "WARN")]
+    {
+        let (problem, log) = problem_and_log(|| ApiError::of_dependency(Denied(Unauthorized), remedy));
+        assert_eq!((problem.status, problem.retry_after.is_some()), (status, status == 503), "{remedy:?}");
+        assert_eq!((log.lines().count(), log.contains(level)), (1, true), "{log}");
         assert!(!format!("{problem:?}").contains("dynamodb"), "{problem:?}");
         assert!(log.contains("AWS denies this call: not authorized to perform dynamodb:Query on it"), "{log}");
     }

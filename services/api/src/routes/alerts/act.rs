@@ -167,7 +167,7 @@ async fn act<S>(state: &ApiState, caller: &Caller<S>, id: &str, act: Act) -> Res
         Ok(alert) => Ok(Json((&alert).into())),
         Err(ActError::NotFound) => Err(ApiError::NotFound),
         Err(ActError::Refused(Refusal::Alert(alert::Error::AlreadyResolved))) => Err(Conflict::AlertResolved.into()),
-        Err(ActError::Refused(refusal)) => Err(ApiError::of_dependency(refusal, false)),
+        Err(ActError::Refused(refusal)) => Err(ApiError::Internal(Box::new(refusal))),
         Err(ActError::Store(tidemark_store::Error::ConditionFailed)) => Err(ApiError::Unavailable(Unavailable::Contended)),
         Err(ActError::Store(error)) => Err(ApiError::of_store(error)),
     }
