@@ -246,7 +246,7 @@ pub fn networks_allowed() -> Networks {
 
 /// The keys of every deployment, and the first of them as the environment has it.
 pub fn secret_keys() -> SecretKeys {
-    SecretKeys { current: *b"01234567890123456789012345678901", previous: None }
+    SecretKeys { current: (*b"01234567890123456789012345678901").into(), previous: None }
 }
 pub const SECRET_KEY: (&str, &str) = ("TIDEMARK_SECRET_KEY", "MDEyMzQ1Njc4OTAxMjM0NTY3ODkwMTIzNDU2Nzg5MDE=");
 

@@ -31,7 +31,7 @@ pub(crate) async fn run(command: Secrets) -> Result<(), Failure> {
     let mut reader = Reader::new(&vars);
     let keys = SecretKeys::read(&mut reader);
     let keys = reader.finish(|| keys).map_err(Failure::wrong_use)?;
-    let sealing = SealingKeys::new(&keys.current, keys.previous.as_ref());
+    let sealing = SealingKeys::new(&keys.current, keys.previous.as_deref());
     let Connection { store, .. } = Connection::open().await?;
 
     let (mut counts, mut next) = (Counts::default(), None);

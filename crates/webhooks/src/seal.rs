@@ -8,6 +8,7 @@ use hmac::{Hmac, KeyInit, Mac};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
 use tidemark_domain::{EndpointId, TenantId};
+use zeroize::Zeroizing;
 
 use crate::secret::{self, Secret};
 
@@ -117,7 +118,9 @@ impl From<Sealed> for String {
 fn cipher(key: &[u8; 32]) -> XChaCha20Poly1305 {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
     mac.update(PURPOSE);
-    chacha20poly1305::KeyInit::new(&mac.finalize().into_bytes())
+    let derived = Zeroizing::new(<[u8; 32]>::from(mac.finalize().into_bytes()));
+    // The cipher wipes its own copy when it is dropped.
+    chacha20poly1305::KeyInit::new((&*derived).into())
 }
 
 impl std::fmt::Debug for SealingKeys {

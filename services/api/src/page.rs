@@ -10,6 +10,7 @@ use sha2::Sha256;
 use tidemark_domain::TenantId;
 use tidemark_runtime::settings::SecretKeys;
 use utoipa::{IntoParams, ToSchema};
+use zeroize::Zeroizing;
 
 use crate::params::Params;
 use crate::problem::{Code, ParameterError};
@@ -92,7 +93,7 @@ impl List<'_> {
         let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| refused())?;
         let (signature, entry) = bytes.split_at_checked(SIGNATURE_LENGTH).ok_or_else(refused)?;
         let keys = [Some(&self.keys.current), self.keys.previous.as_ref()];
-        let is_by = |key: &[u8; 32]| self.signature(key, question, entry).verify_truncated_left(signature).is_ok();
+        let is_by = |key: &Zeroizing<[u8; 32]>| self.signature(key, question, entry).verify_truncated_left(signature).is_ok();
         let genuine = keys.into_iter().flatten().any(is_by);
         if !genuine {
             return Err(refused());
@@ -100,7 +101,7 @@ impl List<'_> {
         String::from_utf8(entry.to_vec()).map_err(|_| refused())
     }
 
-    fn signature(&self, key: &[u8], question: &str, entry: &[u8]) -> Hmac<Sha256> {
+    fn signature(&self, key: &[u8; 32], question: &str, entry: &[u8]) -> Hmac<Sha256> {
         let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
         let tenant = self.tenant.map_or("", TenantId::as_str);
         // No name and no id holds a newline, no id is empty, and a question has its length before it: no two bindings are the same bytes.
@@ -124,7 +125,7 @@ mod tests {
     use super::*;
 
     fn keys(current: u8, previous: Option<u8>) -> SecretKeys {
-        SecretKeys { current: [current; 32], previous: previous.map(|byte| [byte; 32]) }
+        SecretKeys { current: [current; 32].into(), previous: previous.map(|byte| [byte; 32].into()) }
     }
 
     #[test]

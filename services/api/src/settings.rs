@@ -119,7 +119,7 @@ mod tests {
             Settings::read(&Vars::of([("TIDEMARK_DEFINITIONS", "d.yaml"), ("TIDEMARK_SECRET_KEY", &key)])).expect("complete");
         assert_eq!(settings.tables, Tables { data: "tidemark".into(), control: "tidemark-control".into() });
         assert_eq!((settings.api_addr.port(), settings.admin_addr.port()), (8080, 9090));
-        assert_eq!(settings.keys.current, [7; 32]);
+        assert_eq!(*settings.keys.current, [7; 32]);
         assert!(!format!("{settings:?}").contains("7, 7"), "the key is not shown");
     }
 }

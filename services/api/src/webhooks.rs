@@ -48,7 +48,7 @@ impl Webhooks {
     pub(crate) fn new(policy: UrlPolicy, keys: &SecretKeys) -> Self {
         let resolver: Arc<dyn Resolve> = Arc::new(SystemResolver::within(TEST_TIMEOUTS.resolve));
         let sender = Sender::new(policy, Arc::clone(&resolver), env!("CARGO_PKG_VERSION")).with_timeouts(TEST_TIMEOUTS);
-        let sealing = SealingKeys::new(&keys.current, keys.previous.as_ref());
+        let sealing = SealingKeys::new(&keys.current, keys.previous.as_deref());
         Self { sender: Arc::new(sender), resolver, sealing }
     }
 
@@ -124,7 +124,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_with_an_address_of_our_network_looks_like_one_without_any() {
-        let keys = SecretKeys { current: [1; 32], previous: None };
+        let keys = SecretKeys { current: [1; 32].into(), previous: None };
         let denied = UrlPolicy::new("127.0.0.0/8".parse().expect("a list"), "8.8.8.8/32".parse().expect("a list"));
         let mut texts = Vec::new();
         for addresses in [&[][..], &["10.0.0.1"], &["169.254.169.254"], &["8.8.8.8"], &["1.1.1.1", "::1"]] {

@@ -115,7 +115,7 @@ impl Dispatcher {
         let dispatch = Dispatch {
             holds: Holds::new(streams.clone(), settings.alert_max_age),
             sender: sender.with_timeouts(webhooks.pace.timeouts),
-            keys: SealingKeys::new(&webhooks.keys.current, webhooks.keys.previous.as_ref()),
+            keys: SealingKeys::new(&webhooks.keys.current, webhooks.keys.previous.as_deref()),
             endpoints: Endpoints::new(store.clone()),
             rules: RulesReader::new(store.clone(), stock),
             store: store.clone(),

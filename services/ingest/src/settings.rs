@@ -189,7 +189,7 @@ mod tests {
         assert_eq!(settings.alert_max_age, SignedDuration::from_hours(1));
         let WebhookSettings { keys, allow, deny, pace } = settings.webhooks;
         assert_eq!((allow, deny, pace), (Networks::default(), Networks::default(), Pace::STANDARD));
-        assert_eq!((&keys.current, keys.previous), (b"01234567890123456789012345678901", None));
+        assert_eq!((&*keys.current, keys.previous), (b"01234567890123456789012345678901", None));
         assert!(!settings.worker_id.is_empty());
     }
 }

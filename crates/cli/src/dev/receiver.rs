@@ -83,7 +83,7 @@ impl Receiver {
         let (now, tenant) = (clock::now(), Tenant::named_by_operator(sample::stock_tenant()));
         let endpoint = EndpointId::from_ulid_text(&ulid(Timestamp::UNIX_EPOCH, ENDPOINT)).expect("a ULID's text");
         let receiver =
-            Self { store: store.clone(), tenant, endpoint, sealing: SealingKeys::new(&keys.current, keys.previous.as_ref()) };
+            Self { store: store.clone(), tenant, endpoint, sealing: SealingKeys::new(&keys.current, keys.previous.as_deref()) };
         let tenant = &receiver.tenant;
         match store.endpoint(tenant, &receiver.endpoint).await? {
             None => store.create_endpoint(tenant, &receiver.new_endpoint(url, now)).await?,

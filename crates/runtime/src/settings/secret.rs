@@ -2,17 +2,18 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use zeroize::Zeroizing;
 
 use super::Reader;
 use super::deployment::{SECRET_KEY, SECRET_KEY_PREVIOUS};
 
-/// The keys of a deployment, 32 bytes each. Its `Debug` shows nothing of them.
+/// The keys of a deployment, 32 bytes each, wiped from memory when dropped. Its `Debug` shows nothing of them.
 #[derive(Clone, PartialEq, Eq)]
 pub struct SecretKeys {
     /// Encrypts and signs, and is accepted.
-    pub current: [u8; 32],
+    pub current: Zeroizing<[u8; 32]>,
     /// Only accepted.
-    pub previous: Option<[u8; 32]>,
+    pub previous: Option<Zeroizing<[u8; 32]>>,
 }
 
 /// The text is no key. It is not shown: it may be nearly one.
@@ -27,11 +28,20 @@ impl SecretKeys {
         let previous = reader.read_optional(&SECRET_KEY_PREVIOUS, key);
         Some(Self { current: current?, previous: previous? })
     }
+
+    /// Reads both, for a command that can do without: `Some(None)` when TIDEMARK_SECRET_KEY is unset.
+    pub fn read_optional(reader: &mut Reader<'_>) -> Option<Option<Self>> {
+        let current = reader.read_optional(&SECRET_KEY, key);
+        let previous = reader.read_optional(&SECRET_KEY_PREVIOUS, key);
+        let (current, previous) = (current?, previous?);
+        Some(current.map(|current| Self { current, previous }))
+    }
 }
 
-fn key(text: &str) -> Result<[u8; 32], NotAKey> {
-    let bytes = STANDARD.decode(text.trim()).map_err(|_| NotAKey(()))?;
-    bytes.try_into().map_err(|_| NotAKey(()))
+fn key(text: &str) -> Result<Zeroizing<[u8; 32]>, NotAKey> {
+    let bytes = STANDARD.decode(text.trim()).map(Zeroizing::new).map_err(|_| NotAKey(()))?;
+    let key: &[u8; 32] = bytes.as_slice().try_into().map_err(|_| NotAKey(()))?;
+    Ok(Zeroizing::new(*key))
 }
 
 impl std::fmt::Debug for SecretKeys {
@@ -56,8 +66,23 @@ mod tests {
         let (current, previous) = (STANDARD.encode([7; 32]), format!(" {}\n", STANDARD.encode([8; 32])));
         let both = Vars::of([("TIDEMARK_SECRET_KEY", &current), ("TIDEMARK_SECRET_KEY_PREVIOUS", &previous)]);
         let keys = read(&both).expect("two keys");
-        assert_eq!((keys.current, keys.previous), ([7; 32], Some([8; 32])));
+        assert_eq!((&*keys.current, keys.previous.as_deref()), (&[7; 32], Some(&[8; 32])));
         assert_eq!(format!("{keys:?}"), "SecretKeys { .. }");
+    }
+
+    #[test]
+    fn a_command_can_do_without_a_key_and_not_with_a_wrong_one() {
+        let read = |vars: &Vars| {
+            let mut reader = Reader::new(vars);
+            let keys = SecretKeys::read_optional(&mut reader);
+            reader.finish(|| keys)
+        };
+        let current = STANDARD.encode([7; 32]);
+        assert_eq!(read(&Vars::default()), Ok(None));
+        assert_eq!(read(&Vars::of([("TIDEMARK_SECRET_KEY_PREVIOUS", &current)])), Ok(None), "the previous key makes nothing");
+        let keys = read(&Vars::of([("TIDEMARK_SECRET_KEY", &current)])).expect("a key").expect("is set");
+        assert_eq!((&*keys.current, keys.previous), (&[7; 32], None));
+        assert!(read(&Vars::of([("TIDEMARK_SECRET_KEY", "c2hvcnQ=")])).is_err());
     }
 
     #[test]

@@ -8,6 +8,7 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use tidemark_runtime::settings::SecretKeys;
+use zeroize::Zeroizing;
 
 /// What the deployment's key is hashed with here; webhook secrets and cursors have other texts.
 const PURPOSE: &[u8] = b"kept answers, XChaCha20-Poly1305, 1";
@@ -26,7 +27,7 @@ impl Seal {
     pub(super) fn new(keys: &SecretKeys, tenant: Option<&str>, digest: &str) -> Self {
         // No tenant's id is empty, and none holds a newline.
         let owner = format!("{}\n{digest}", tenant.unwrap_or_default()).into_bytes();
-        Self { current: cipher(&keys.current), previous: keys.previous.as_ref().map(cipher), owner }
+        Self { current: cipher(&keys.current), previous: keys.previous.as_deref().map(cipher), owner }
     }
 
     /// # Panics
@@ -50,7 +51,9 @@ impl Seal {
 fn cipher(key: &[u8; 32]) -> XChaCha20Poly1305 {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).expect("HMAC takes keys of any length");
     mac.update(PURPOSE);
-    chacha20poly1305::KeyInit::new(&mac.finalize().into_bytes())
+    let derived = Zeroizing::new(<[u8; 32]>::from(mac.finalize().into_bytes()));
+    // The cipher wipes its own copy when it is dropped.
+    chacha20poly1305::KeyInit::new((&*derived).into())
 }
 
 impl std::fmt::Debug for Seal {
@@ -64,7 +67,7 @@ mod tests {
     use super::*;
 
     fn keys(current: u8, previous: Option<u8>) -> SecretKeys {
-        SecretKeys { current: [current; 32], previous: previous.map(|byte| [byte; 32]) }
+        SecretKeys { current: [current; 32].into(), previous: previous.map(|byte| [byte; 32].into()) }
     }
 
     #[test]

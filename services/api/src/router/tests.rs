@@ -39,7 +39,7 @@ pub(crate) fn api_with(docs: Docs) -> Router {
     let store = Store::new(&aws, Tables { data: "data".into(), control: "control".into() });
     let running = Running::first(&Definitions::parse(ORDERS).expect("a good file"));
     let running = RunningDefinitions::new(store.clone(), running);
-    let keys = Arc::new(SecretKeys { current: [1; 32], previous: None });
+    let keys = Arc::new(SecretKeys { current: [1; 32].into(), previous: None });
     let webhooks = Webhooks::new(UrlPolicy::default(), &keys);
     let (limits, answers) = (Arc::new(Limits::new(Rates::DEFAULT)), Answers::new(SHARED_FOR));
     let (streams, zones) = (Streams::new(&aws, "control".into()), Zones::new(store.clone()));
