@@ -32,6 +32,7 @@ mod idempotency;
 mod identity;
 mod inventory;
 mod isolation;
+mod key_forms;
 mod limits;
 mod lines;
 mod oidc;

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tidemark_api::{Api, EdgeSettings, Rate, Rates, Settings};
 use tidemark_domain::{Definitions, TenantId};
 use tidemark_runtime::clock;
-use tidemark_store::{Holder, NewKey, Scope, Tenant};
+use tidemark_store::{Holder, KeySigner, NewKey, Scope, Tenant};
 use tidemark_webhooks::policy::Networks;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -63,12 +63,20 @@ impl Deployment {
         self.issue(&NewKey { holder, scopes: Scope::of_tenants(), name: None, expires_at: None }).await
     }
 
-    /// A new key.
+    /// A new key, signed as the API signs it.
     ///
     /// # Panics
     /// When it cannot be stored.
     pub async fn issue(&self, key: &NewKey) -> String {
-        let issued = self.store.create_key(key, clock::now()).await.expect("a key can be stored");
+        self.issue_by(Some(&key_signer()), key).await
+    }
+
+    /// A new key by another signer, or by none.
+    ///
+    /// # Panics
+    /// When it cannot be stored.
+    pub async fn issue_by(&self, signer: Option<&KeySigner>, key: &NewKey) -> String {
+        let issued = self.store.create_key(key, signer, clock::now()).await.expect("a key can be stored");
         issued.key.expose_secret().to_owned()
     }
 }
@@ -256,6 +264,11 @@ impl Answer {
 }
 
 const UNLIMITED: Rate = Rate { per_second: 100_000, burst: 100_000 };
+
+/// Signs the keys of every deployment.
+pub fn key_signer() -> KeySigner {
+    KeySigner::new(&secret_keys().current, None)
+}
 
 /// Settings of an API that tests run.
 pub fn settings() -> Settings {

@@ -19,7 +19,7 @@ use tidemark_runtime::process::{self, Failure};
 use tidemark_runtime::settings::{SecretKeys, Vars};
 use tidemark_runtime::telemetry::{self, LogFormat, RUST_LOG, Telemetry};
 use tidemark_runtime::{admin, aws, clock, definitions, listen, shutdown};
-use tidemark_store::{AdoptError, Holder, NewKey, Scope, Store, Tables, Tenant};
+use tidemark_store::{AdoptError, Holder, KeySigner, NewKey, Scope, Store, Tables, Tenant};
 use tidemark_streams::{Start, Streams};
 use tidemark_webhooks::policy::Networks;
 use tokio::net::TcpListener;
@@ -86,10 +86,11 @@ async fn work(options: Dev, telemetry: &Telemetry) -> Result<(), Failure> {
     create_tables(&connection, Progress::Silent).await?;
     create_sources(&connection, &file, Progress::Silent).await?;
     sources_are_there(&connection, &file).await?;
-    let keys = create_keys(&connection.store, &file).await?;
-    let operator_key = create_key(&connection.store, Holder::Operator).await?;
-
     let secret_keys = secret::keys(options.data_dir.as_deref())?;
+    let signer = KeySigner::new(&secret_keys.current, secret_keys.previous.as_deref());
+    let keys = create_keys(&connection.store, &signer, &file).await?;
+    let operator_key = create_key(&connection.store, &signer, Holder::Operator).await?;
+
     // Before a worker runs: what an earlier run left to be delivered goes to where this one listens.
     let receiver = Receiver::register(&connection.store, &secret_keys, webhook_url.clone()).await?;
     let health = Health::starting();
@@ -225,7 +226,11 @@ fn loopback_networks() -> Networks {
 }
 
 /// A key for every tenant that the definitions name, and for the sample tenants.
-async fn create_keys(store: &Store, definitions: &Definitions) -> Result<BTreeMap<TenantId, String>, Failure> {
+async fn create_keys(
+    store: &Store,
+    signer: &KeySigner,
+    definitions: &Definitions,
+) -> Result<BTreeMap<TenantId, String>, Failure> {
     use tidemark_domain::definition::TenantRule;
     let named = definitions.sources.values().filter_map(|source| match &source.tenant {
         TenantRule::Constant(tenant) => Some(tenant.clone()),
@@ -234,13 +239,13 @@ async fn create_keys(store: &Store, definitions: &Definitions) -> Result<BTreeMa
     let tenants: BTreeSet<TenantId> = named.chain(sample::tenants()).collect();
     let mut keys = BTreeMap::new();
     for tenant in tenants {
-        let key = create_key(store, Holder::Tenant(Tenant::named_by_operator(tenant.clone()))).await?;
+        let key = create_key(store, signer, Holder::Tenant(Tenant::named_by_operator(tenant.clone()))).await?;
         keys.insert(tenant, key);
     }
     Ok(keys)
 }
 
-async fn create_key(store: &Store, holder: Holder) -> Result<String, Failure> {
+async fn create_key(store: &Store, signer: &KeySigner, holder: Holder) -> Result<String, Failure> {
     use secrecy::ExposeSecret;
     let scopes = match holder {
         Holder::Operator => [Scope::Operator].into(),
@@ -252,6 +257,6 @@ async fn create_key(store: &Store, holder: Holder) -> Result<String, Failure> {
         store.delete_key(&holder, &key.id).await?;
     }
     let new = NewKey { holder, scopes, name: Some(KEY_NAME.to_owned()), expires_at: None };
-    let issued = store.create_key(&new, clock::now()).await?;
+    let issued = store.create_key(&new, Some(signer), clock::now()).await?;
     Ok(issued.key.expose_secret().to_owned())
 }

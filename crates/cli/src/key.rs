@@ -4,7 +4,8 @@ use secrecy::ExposeSecret;
 use serde_json::json;
 use tidemark_runtime::clock;
 use tidemark_runtime::process::Failure;
-use tidemark_store::{Holder, NewKey, Scope, Tenant};
+use tidemark_runtime::settings::{Reader, SecretKeys, Vars};
+use tidemark_store::{Holder, KeySigner, NewKey, Scope, Tenant};
 
 use crate::command::Key;
 use crate::connection::Connection;
@@ -36,6 +37,7 @@ pub(crate) async fn run(command: Key) -> Result<(), Failure> {
     if new.is_over(now) {
         return Err(Failure::wrong_use("--expires-at: that moment has passed already"));
     }
+    let signer = signer()?;
     let connection = Connection::open().await?;
     if let Holder::Tenant(tenant) = &new.holder
         && connection.store.tenant_settings(tenant).await?.created_at.is_none()
@@ -43,7 +45,7 @@ pub(crate) async fn run(command: Key) -> Result<(), Failure> {
         let id = tenant.id();
         eprintln!("warning: nobody has created the tenant {id}; if that is its name, `tidemark tenant create {id}` does");
     }
-    let issued = connection.store.create_key(&new, now).await?;
+    let issued = connection.store.create_key(&new, signer.as_ref(), now).await?;
     let (id, key) = (issued.id, issued.key.expose_secret());
     let shown = if json {
         output::try_line(format_args!("{:#}", json!({ "id": id, "key": key })))
@@ -59,5 +61,20 @@ pub(crate) async fn run(command: Key) -> Result<(), Failure> {
     if !json {
         eprintln!("key {id} is shown this once; store it like a password");
     }
+    if signer.is_none() {
+        eprintln!(
+            "note: TIDEMARK_SECRET_KEY is not set, so the key is not signed: it works, but while made-up keys are tried, an API process \
+             that has not seen it yet may answer it with 429"
+        );
+    }
     Ok(())
+}
+
+/// Signs keys as the API does, if the deployment's key is here.
+fn signer() -> Result<Option<KeySigner>, Failure> {
+    let vars = Vars::from_process();
+    let mut reader = Reader::new(&vars);
+    let keys = SecretKeys::read_optional(&mut reader);
+    let keys = reader.finish(|| keys).map_err(Failure::wrong_use)?;
+    Ok(keys.map(|keys| KeySigner::new(&keys.current, keys.previous.as_deref())))
 }

@@ -1,10 +1,11 @@
 //! API keys: made once, shown once, stored as a hash.
 //!
-//! A key is `tdm_<id>_<secret>_<checksum>`. The checksum refuses a mistyped key without a look-up. A key is looked up with each
-//! request, so one that is deleted is refused from then on.
+//! A key is `tdm_<id>_<secret>_<checksum>`. The checksum says whether this deployment made the key, before anything is read
+//! (`signer.rs`). A key is looked up with each request, so one that is deleted is refused from then on.
 
 mod issue;
 mod scope;
+mod signer;
 
 use std::collections::BTreeSet;
 
@@ -20,6 +21,8 @@ use crate::{Store, Tenant};
 
 pub use issue::{ApiKey, IssuedKey, KEYS_MAX, KeyError, NewKey};
 pub use scope::{Scope, UnknownScope};
+pub use signer::{KeySigner, PresentedKey};
+use signer::{is_id, spelled};
 
 const HASH: &str = "sha256";
 const TENANT: &str = "tenant";
@@ -44,8 +47,6 @@ pub struct Credential {
 /// Why a presented key is not good.
 #[derive(Debug, thiserror::Error)]
 pub enum AuthenticationError {
-    #[error("the key is mistyped: its checksum does not fit")]
-    Malformed,
     #[error("the key is unknown or was revoked")]
     Unknown,
     #[error("the key has expired")]
@@ -58,12 +59,12 @@ impl Store {
     /// Finds out whose key was presented.
     ///
     /// # Errors
-    /// [`AuthenticationError`] says why it is not good; a mistyped key is refused without asking DynamoDB.
-    pub async fn authenticate(&self, presented: &str, now: Timestamp) -> Result<Credential, AuthenticationError> {
-        let id = id_of(presented).ok_or(AuthenticationError::Malformed)?;
+    /// [`AuthenticationError`] says why it is not good.
+    pub async fn authenticate(&self, presented: &PresentedKey<'_>, now: Timestamp) -> Result<Credential, AuthenticationError> {
+        let id = presented.id;
         let item = self.get(&key::api_key(id)).await?.ok_or(AuthenticationError::Unknown)?;
         let stored = Stored(&item);
-        let same = stored.text(HASH)?.as_bytes().ct_eq(hash(presented).as_bytes());
+        let same = stored.text(HASH)?.as_bytes().ct_eq(hash(presented.text).as_bytes());
         if !bool::from(same) {
             return Err(AuthenticationError::Unknown);
         }
@@ -88,31 +89,6 @@ fn holder(stored: &Stored<'_>, scopes: &str) -> Result<Holder, Error> {
         None if scopes == Scope::Operator.to_string() => Ok(Holder::Operator),
         None => Err(stored.corrupt(TENANT, "is missing, and the key has not the scope `operator` alone")),
     }
-}
-
-/// A new key of this id.
-fn spelled(id: &str, secret: [u8; 32]) -> String {
-    let body = format!("tdm_{id}_{}", hex::encode(secret));
-    format!("{body}_{:08x}", crc32fast::hash(body.as_bytes()))
-}
-
-/// The id inside a key whose checksum fits.
-fn id_of(presented: &str) -> Option<&str> {
-    let (body, checksum) = presented.rsplit_once('_')?;
-    let checksum = (checksum.len() == 8).then(|| u32::from_str_radix(checksum, 16).ok())??;
-    if checksum != crc32fast::hash(body.as_bytes()) {
-        return None;
-    }
-    let (id, secret) = body.strip_prefix("tdm_")?.split_once('_')?;
-    (is_id(id) && secret.len() == 64 && is_hexadecimal(secret)).then_some(id)
-}
-
-fn is_id(text: &str) -> bool {
-    text.len() == 20 && is_hexadecimal(text)
-}
-
-fn is_hexadecimal(text: &str) -> bool {
-    text.bytes().all(|c| c.is_ascii_hexdigit())
 }
 
 fn hash(presented: &str) -> String {

@@ -41,7 +41,8 @@ pub use alert::{ActError, AlertPage, AlertQuery, AlertRecord, AlertsWanted, Chan
 pub use attempt::{ATTEMPTS_MAX, Attempt};
 pub use commit::{CommitError, ITEMS_MAX, Item, Refused, RowChange, RowWrite, Writes};
 pub use credential::{
-    ApiKey, AuthenticationError, Credential, Holder, IssuedKey, KEYS_MAX, KeyError, NewKey, Scope, UnknownScope,
+    ApiKey, AuthenticationError, Credential, Holder, IssuedKey, KEYS_MAX, KeyError, KeySigner, NewKey, PresentedKey, Scope,
+    UnknownScope,
 };
 pub use decisions::{Decisions, JudgedAgain};
 pub use definitions::{AdoptError, Adopted, Proposal, RunningDefinitions};

@@ -26,7 +26,7 @@ use crate::state::ApiState;
 const KEY_PREFIX: &str = "tdm_";
 const EXPECTED: &str = "give one API key, as `Authorization: Bearer tdm_…`";
 const MALFORMED: &str = "this is no API key: it is mistyped or cut short";
-const UNKNOWN: &str = "no such API key";
+const UNKNOWN: &str = "no such API key: it is mistyped, or it was deleted";
 const EXPIRED: &str = "this API key has expired";
 
 /// Whoever made the request, known to have the scope `S`.
@@ -133,15 +133,16 @@ async fn verify(state: &ApiState, tokens: &Tokens, presented: &str, now: Timesta
     Ok(Credential { key_id: format!("oidc:{}", token.subject), holder: Holder::Tenant(tenant), scopes: token.scopes })
 }
 
-/// Finds out whose key it is. What look-ups of keys that nobody has may cost is bounded.
+/// Finds out whose key it is. What look-ups of made-up keys may cost is bounded; a key that this deployment has signed is not made up.
 async fn look_up(state: &ApiState, presented: &str) -> Result<Credential, ApiError> {
-    let knock = state.limits.strangers.knock(presented)?;
-    let looked_up = state.store.authenticate(presented, state.now()).await;
+    let key = state.key_signer.read(presented).ok_or(ApiError::Unauthenticated(MALFORMED))?;
+    let knock = state.limits.strangers.knock(presented, key.is_signed())?;
+    let looked_up = state.store.authenticate(&key, state.now()).await;
     match &looked_up {
         Ok(_) => knock.welcomed(),
         Err(AuthenticationError::Unknown) => knock.refused(UNKNOWN),
         Err(AuthenticationError::Expired) => knock.refused(EXPIRED),
-        Err(AuthenticationError::Malformed | AuthenticationError::Store(_)) => knock.unanswered(),
+        Err(AuthenticationError::Store(_)) => knock.unanswered(),
     }
     looked_up.map_err(of_authentication)
 }
@@ -158,7 +159,6 @@ fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {
 
 fn of_authentication(error: AuthenticationError) -> ApiError {
     match error {
-        AuthenticationError::Malformed => ApiError::Unauthenticated(MALFORMED),
         AuthenticationError::Unknown => ApiError::Unauthenticated(UNKNOWN),
         AuthenticationError::Expired => ApiError::Unauthenticated(EXPIRED),
         AuthenticationError::Store(error) => ApiError::of_store(error),

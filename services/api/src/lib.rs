@@ -9,7 +9,7 @@ use aws_types::SdkConfig;
 use tidemark_domain::{Definitions, Running};
 use tidemark_runtime::aws::calls;
 use tidemark_runtime::clock;
-use tidemark_store::{AdoptError, RunningDefinitions, Store};
+use tidemark_store::{AdoptError, KeySigner, RunningDefinitions, Store};
 use tidemark_streams::Streams;
 use tidemark_webhooks::policy::UrlPolicy;
 use tokio::net::TcpListener;
@@ -93,10 +93,11 @@ impl Api {
         let webhooks = Webhooks::new(policy, &settings.keys);
         let (limits, answers) = (Arc::new(Limits::new(settings.edge.rates)), Answers::new(settings.edge.shared_for));
         let keys = Arc::new(settings.keys.clone());
+        let key_signer = Arc::new(KeySigner::new(&keys.current, keys.previous.as_deref()));
         let tokens = settings.oidc.clone().map(Tokens::new);
         let zones = Zones::new(store.clone());
         let (own_rates, rates_waiting) = OwnRates::new(settings.edge.own_rates_known_for);
-        let state = ApiState { store, streams, keys, running, webhooks, limits, own_rates, answers, zones, tokens };
+        let state = ApiState { store, streams, keys, key_signer, running, webhooks, limits, own_rates, answers, zones, tokens };
         Ok(Self { state, edge: settings.edge.clone(), rates_waiting })
     }
 

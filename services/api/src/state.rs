@@ -7,7 +7,7 @@ use tidemark_domain::definition::{Source, TenantRule};
 use tidemark_domain::running::RunningMetric;
 use tidemark_domain::{MetricName, Running};
 use tidemark_runtime::settings::SecretKeys;
-use tidemark_store::{RunningDefinitions, Store, Tenant};
+use tidemark_store::{KeySigner, RunningDefinitions, Store, Tenant};
 use tidemark_streams::Streams;
 
 use crate::answers::Answers;
@@ -27,6 +27,7 @@ pub(crate) struct ApiState {
     pub store: Store,
     pub streams: Streams,
     pub keys: Arc<SecretKeys>,
+    pub key_signer: Arc<KeySigner>,
     pub running: RunningDefinitions,
     pub webhooks: Webhooks,
     pub limits: Arc<Limits>,

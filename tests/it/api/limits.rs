@@ -106,7 +106,7 @@ async fn a_key_that_was_refused_is_not_looked_up_again_and_again() {
     assert_eq!(unknown.get(PATH).await.status, 401);
     let known = front.calls("GetItem");
     for _ in 0..50 {
-        assert_eq!(unknown.get(PATH).await.problem()["detail"], "no such API key");
+        assert_eq!(unknown.get(PATH).await.problem()["detail"], "no such API key: it is mistyped, or it was deleted");
     }
     // A worker reads items, too, though fewer than these.
     assert!(front.calls("GetItem") - known < 50);

@@ -75,6 +75,6 @@ pub(super) async fn expect_gaps(fleet: &Fleet, source: &str, gaps: &[Told]) {
 async fn key(fleet: &Fleet) -> String {
     let holder = Holder::Tenant(Tenant::named_by_operator(TenantId::new("demo").unwrap()));
     let new = NewKey { holder, scopes: Scope::of_tenants(), name: None, expires_at: None };
-    let issued = Store::new(&fleet.wire.config(), tables()).create_key(&new, clock::now()).await.unwrap();
+    let issued = Store::new(&fleet.wire.config(), tables()).create_key(&new, None, clock::now()).await.unwrap();
     issued.key.expose_secret().to_owned()
 }

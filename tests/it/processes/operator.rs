@@ -8,7 +8,8 @@ use aws_sdk_dynamodb::types::{
 use serde_json::json;
 use tidemark_domain::TenantId;
 use tidemark_store::{Holder, Tenant};
-use tidemark_tests::deployment::DEADLINE;
+use tidemark_tests::client::key_signer;
+use tidemark_tests::deployment::{DEADLINE, SECRET_KEY};
 use tidemark_tests::{Deployment, Workload, oracle, wait_until};
 
 use super::process::{Ended, run};
@@ -109,6 +110,22 @@ async fn a_key_for_a_tenant_that_nobody_created_is_a_warning() {
     assert_eq!(warned("acme").await, [""; 0]);
     let [warning] = &warned("acne").await[..] else { panic!("one warning") };
     assert!(warning.contains("nobody has created the tenant acne"), "{warning}");
+}
+
+#[tokio::test]
+async fn a_key_is_signed_by_the_deployments_key_and_a_note_says_if_it_is_not() {
+    let deployment = Deployment::start(oracle::DEFINITIONS).await;
+    let plain = deployment.world.variables().to_vec();
+    let with = |key: &str| [plain.clone(), vec![("TIDEMARK_SECRET_KEY", key.to_owned())]].concat();
+    for (variables, is_signed) in [(plain.clone(), false), (with(""), false), (with(SECRET_KEY.1), true)] {
+        let ended = run("tidemark", &["key", "create", "--operator", "--json"], &variables).await;
+        let key = ended.json()["key"].as_str().unwrap().to_owned();
+        assert_eq!(key_signer().read(&key).map(|key| key.is_signed()), Some(is_signed), "{ended:?}");
+        let notes = ended.told().into_iter().filter(|line| line.starts_with("note: TIDEMARK_SECRET_KEY is not set")).count();
+        assert_eq!(notes, usize::from(!is_signed), "{ended:?}");
+    }
+    let ended = run("tidemark", &["key", "create", "--operator"], &with("c2hvcnQ=")).await;
+    assert!(ended.code == Some(2) && ended.stdout.is_empty() && !format!("{ended:?}").contains("c2hvcnQ"), "{ended:?}");
 }
 
 #[tokio::test]

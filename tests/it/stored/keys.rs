@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use secrecy::ExposeSecret;
 use serde_json::json;
-use tidemark_store::{AuthenticationError, Error, Holder, IssuedKey, KEYS_MAX, KeyError, NewKey, Scope};
+use tidemark_store::{AuthenticationError, Credential, Error, Holder, IssuedKey, KEYS_MAX, KeyError, NewKey, Scope};
+use tidemark_tests::client::key_signer;
 use tidemark_tests::deployment::{item_of, tables};
 
 use super::{Shelf, at, tenant};
@@ -18,8 +19,13 @@ fn holder(id: &str) -> Holder {
     Holder::Tenant(tenant(id))
 }
 
+async fn presented(shelf: &Shelf, key: &str, now: Timestamp) -> Result<Credential, AuthenticationError> {
+    let signer = key_signer();
+    shelf.store.authenticate(&signer.read(key).expect("a key"), now).await
+}
+
 async fn made(shelf: &Shelf, holder: &Holder) -> Result<IssuedKey, KeyError> {
-    shelf.store.create_key(&new_key(holder, None), at(0)).await
+    shelf.store.create_key(&new_key(holder, None), None, at(0)).await
 }
 
 #[tokio::test]
@@ -50,11 +56,11 @@ async fn keys_that_have_expired_take_no_place() {
     let shelf = Shelf::new().await;
     let acme = holder("acme");
     for _ in 0..KEYS_MAX {
-        shelf.store.create_key(&new_key(&acme, Some(at(60_000))), at(0)).await.unwrap();
+        shelf.store.create_key(&new_key(&acme, Some(at(60_000))), None, at(0)).await.unwrap();
     }
     assert!(matches!(made(&shelf, &acme).await, Err(KeyError::Quota)));
     assert_eq!(shelf.store.keys(&acme, at(60_000)).await.unwrap(), [], "from then on they are listed no more");
-    let key = shelf.store.create_key(&new_key(&acme, None), at(60_000)).await.expect("there is room");
+    let key = shelf.store.create_key(&new_key(&acme, None), None, at(60_000)).await.expect("there is room");
     let listed = shelf.store.keys(&acme, at(0)).await.unwrap();
     assert_eq!(listed.into_iter().map(|key| key.id).collect::<Vec<_>>(), [key.id], "and they are gone");
 }
@@ -63,19 +69,19 @@ async fn keys_that_have_expired_take_no_place() {
 async fn a_key_is_good_until_it_is_deleted_by_its_own_holder() {
     let shelf = Shelf::new().await;
     let (store, acme) = (&shelf.store, holder("acme"));
-    let issued = store.create_key(&new_key(&acme, Some(at(60_000))), at(0)).await.unwrap();
+    let issued = store.create_key(&new_key(&acme, Some(at(60_000))), None, at(0)).await.unwrap();
     let key = issued.key.expose_secret();
-    let credential = store.authenticate(key, at(59_000)).await.unwrap();
+    let credential = presented(&shelf, key, at(59_000)).await.unwrap();
     assert_eq!((credential.key_id.as_str(), &credential.holder), (issued.id.as_str(), &acme));
-    assert!(matches!(store.authenticate(key, at(60_000)).await, Err(AuthenticationError::Expired)));
+    assert!(matches!(presented(&shelf, key, at(60_000)).await, Err(AuthenticationError::Expired)));
     for (stranger, id) in
         [(holder("rival"), issued.id.as_str()), (Holder::Operator, &issued.id), (acme.clone(), "KEYS"), (acme.clone(), "")]
     {
         assert!(!store.delete_key(&stranger, id).await.unwrap(), "{stranger:?} {id}");
     }
-    store.authenticate(key, at(0)).await.expect("it is still there");
+    presented(&shelf, key, at(0)).await.expect("it is still there");
     assert!(store.delete_key(&acme, &issued.id).await.unwrap());
-    assert!(matches!(store.authenticate(key, at(0)).await, Err(AuthenticationError::Unknown)));
+    assert!(matches!(presented(&shelf, key, at(0)).await, Err(AuthenticationError::Unknown)));
     assert!(!store.delete_key(&acme, &issued.id).await.unwrap());
     assert_eq!(store.keys(&acme, at(0)).await.unwrap(), []);
 }
@@ -85,19 +91,19 @@ async fn a_key_whose_tenant_was_lost_is_corrupt_and_not_an_operators() {
     let shelf = Shelf::new().await;
     let issue = async |holder: Holder, scopes: BTreeSet<Scope>| {
         let new = NewKey { holder, scopes, name: None, expires_at: None };
-        shelf.store.create_key(&new, at(0)).await.unwrap()
+        shelf.store.create_key(&new, None, at(0)).await.unwrap()
     };
     let both = Scope::of_tenants().into_iter().chain([Scope::Operator]).collect();
     for scopes in [Scope::of_tenants(), both, BTreeSet::new()] {
         let issued = issue(holder("acme"), scopes.clone()).await;
-        shelf.store.authenticate(issued.key.expose_secret(), at(0)).await.expect("a tenant's key");
+        presented(&shelf, issued.key.expose_secret(), at(0)).await.expect("a tenant's key");
         let key = item_of(&json!({ "pk": { "S": format!("KEY#{}", issued.id) }, "sk": { "S": "KEY" } }));
         let update = shelf.world.dynamodb().update_item().table_name(tables().data).set_key(Some(key));
         update.update_expression("REMOVE tenant").condition_expression("attribute_exists(tenant)").send().await.unwrap();
-        let found = shelf.store.authenticate(issued.key.expose_secret(), at(0)).await;
+        let found = presented(&shelf, issued.key.expose_secret(), at(0)).await;
         assert!(matches!(found, Err(AuthenticationError::Store(Error::Corrupt { .. }))), "{scopes:?}: {found:?}");
     }
     let operator = issue(Holder::Operator, [Scope::Operator].into()).await;
-    let found = shelf.store.authenticate(operator.key.expose_secret(), at(0)).await.expect("an operator's key");
+    let found = presented(&shelf, operator.key.expose_secret(), at(0)).await.expect("an operator's key");
     assert_eq!(found.holder, Holder::Operator);
 }

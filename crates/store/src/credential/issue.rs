@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, TransactWriteItem};
 use jiff::Timestamp;
 use secrecy::SecretString;
 
-use super::{HASH, Holder, KEY_EXPIRES_AT, SCOPES, Scope, TENANT, hash, is_id, scope, spelled};
+use super::{HASH, Holder, KEY_EXPIRES_AT, KeySigner, SCOPES, Scope, TENANT, hash, is_id, scope, spelled};
 use crate::Store;
 use crate::edit::Edit;
 use crate::error::Error;
@@ -73,11 +73,11 @@ pub enum KeyError {
 }
 
 impl NewKey {
-    /// A key and its secret, not yet stored.
-    pub fn mint(&self, now: Timestamp) -> IssuedKey {
+    /// A key and its secret, not yet stored. Without a signer its look-ups share a limit with those of made-up keys.
+    pub fn mint(&self, signer: Option<&KeySigner>, now: Timestamp) -> IssuedKey {
         // The id begins with the time, so that lists are in the order of making.
         let id = format!("{:012x}{}", now.as_millisecond(), hex::encode(rand::random::<[u8; 4]>()));
-        let key = spelled(&id, rand::random()).into();
+        let key = spelled(&id, rand::random(), signer).into();
         IssuedKey { id, key }
     }
 
@@ -134,12 +134,12 @@ impl ApiKey {
 }
 
 impl Store {
-    /// Makes a key.
+    /// Makes a key, as [`NewKey::mint`] does, and stores it.
     ///
     /// # Errors
     /// [`KeyError`], and when it cannot be stored.
-    pub async fn create_key(&self, new: &NewKey, now: Timestamp) -> Result<IssuedKey, KeyError> {
-        let issued = new.mint(now);
+    pub async fn create_key(&self, new: &NewKey, signer: Option<&KeySigner>, now: Timestamp) -> Result<IssuedKey, KeyError> {
+        let issued = new.mint(signer, now);
         self.store_key(new, &issued, now, None).await?;
         Ok(issued)
     }

@@ -10,7 +10,7 @@ use http_body_util::BodyExt;
 use serde_json::Value;
 use tidemark_domain::{Definitions, Running};
 use tidemark_runtime::settings::SecretKeys;
-use tidemark_store::{RunningDefinitions, Store, Tables};
+use tidemark_store::{KeySigner, RunningDefinitions, Store, Tables};
 use tidemark_streams::Streams;
 use tidemark_webhooks::policy::UrlPolicy;
 use tower::ServiceExt;
@@ -40,11 +40,12 @@ pub(crate) fn api_with(docs: Docs) -> Router {
     let running = Running::first(&Definitions::parse(ORDERS).expect("a good file"));
     let running = RunningDefinitions::new(store.clone(), running);
     let keys = Arc::new(SecretKeys { current: [1; 32].into(), previous: None });
+    let key_signer = Arc::new(KeySigner::new(&keys.current, None));
     let webhooks = Webhooks::new(UrlPolicy::default(), &keys);
     let (limits, answers) = (Arc::new(Limits::new(Rates::DEFAULT)), Answers::new(SHARED_FOR));
     let (streams, zones) = (Streams::new(&aws, "control".into()), Zones::new(store.clone()));
     let (own_rates, _) = OwnRates::new(KNOWN_FOR);
-    let state = ApiState { store, streams, keys, running, webhooks, limits, own_rates, answers, zones, tokens: None };
+    let state = ApiState { store, streams, keys, key_signer, running, webhooks, limits, own_rates, answers, zones, tokens: None };
     router(state, &EdgeSettings { docs, ..EdgeSettings::default() }, CancellationToken::new())
 }
 

@@ -134,7 +134,7 @@ pub(crate) async fn issue(
     let (Maker::Colleague(by) | Maker::Operator(by)) = maker;
     let KeyForm { name, scopes, expires_at } = form;
     let new = NewKey { holder: Holder::Tenant(tenant.clone()), scopes, name, expires_at };
-    let issued = new.mint(now);
+    let issued = new.mint(Some(&state.key_signer), now);
     let NewKey { scopes, name, .. } = new.clone();
     let known = ApiKey { id: issued.id.clone(), scopes, name, created_at: whole_seconds(now), expires_at };
     let shown = IssuedKeyShape { shown: ApiKeyShape::of(known, by), key: issued.key.expose_secret().to_owned() };
@@ -180,7 +180,7 @@ pub(crate) fn example() -> Value {
 
 fn issued_example() -> Value {
     let mut example = example();
-    example["key"] = "tdm_019d3e0fd6c85b9a10fe_(64 hexadecimal digits)_(8 more)".into();
+    example["key"] = "tdm_019d3e0fd6c85b9a10fe_(64 hexadecimal digits)_(16 more)".into();
     example
 }
 
