@@ -108,7 +108,7 @@ async fn admitted(
 ) -> Result<Credential, ApiError> {
     let presented = bearer(&parts.headers)?;
     let credential = match &state.tokens {
-        Some(tokens) if !presented.starts_with(KEY_PREFIX) => verify(state, tokens, presented, state.now()).await?,
+        Some(tokens) if is_token(presented) => verify(state, tokens, presented, state.now()).await?,
         _ => look_up(state, presented).await?,
     };
     let (whose, own) = match &credential.holder {
@@ -124,7 +124,7 @@ async fn admitted(
 /// Finds out whose token it is. Its tenant must have been created here: an issuer makes no tenants, and a tenant that is deleted is
 /// gone for its tokens at once.
 async fn verify(state: &ApiState, tokens: &Tokens, presented: &str, now: Timestamp) -> Result<Credential, ApiError> {
-    let token = tokens.verify(presented, now).await.map_err(|error| match error {
+    let token = tokens.verify(presented, now).map_err(|error| match error {
         TokenError::Refused(why) => ApiError::Unauthenticated(why),
         TokenError::IssuerUnavailable => ApiError::Unavailable(Unavailable::Issuer),
     })?;
@@ -145,6 +145,15 @@ async fn look_up(state: &ApiState, presented: &str) -> Result<Credential, ApiErr
         Err(AuthenticationError::Store(_)) => knock.unanswered(),
     }
     looked_up.map_err(of_authentication)
+}
+
+/// The access token of a request, if its credential can be one.
+pub(crate) fn token(headers: &HeaderMap) -> Option<&str> {
+    bearer(headers).ok().filter(|presented| is_token(presented))
+}
+
+fn is_token(presented: &str) -> bool {
+    !presented.starts_with(KEY_PREFIX)
 }
 
 fn bearer(headers: &HeaderMap) -> Result<&str, ApiError> {

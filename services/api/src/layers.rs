@@ -7,6 +7,7 @@ pub(crate) mod cors;
 pub(crate) mod draining;
 pub(crate) mod head;
 pub(crate) mod held;
+pub(crate) mod issuer;
 pub(crate) mod measured;
 pub(crate) mod problems;
 pub(crate) mod request_id;

@@ -15,10 +15,11 @@ use tower_http::limit::RequestBodyLimitLayer;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use crate::auth::oidc::Tokens;
 use crate::docs;
 use crate::edge::{Docs, EdgeSettings, Origins};
 use crate::layers::{
-    admission, bodiless, conditional, cors, draining, head, held, measured, problems, request_id, traced, unsent,
+    admission, bodiless, conditional, cors, draining, head, held, issuer, measured, problems, request_id, traced, unsent,
 };
 use crate::openapi;
 use crate::routes::alert_rules::preview;
@@ -87,11 +88,12 @@ pub(crate) fn router(state: ApiState, edge: &EdgeSettings, stop: CancellationTok
         Docs::On => routes.merge(docs::routes(state.limits.clone())),
         Docs::Off => routes,
     };
-    layered(routes.with_state(state), &edge.cors_origins, stop)
+    let tokens = state.tokens.clone();
+    layered(routes.with_state(state), tokens, &edge.cors_origins, stop)
 }
 
 /// Wraps routes in the layers, the first being the outermost.
-fn layered(routes: Router, origins: &Origins, stop: CancellationToken) -> Router {
+fn layered(routes: Router, tokens: Option<Tokens>, origins: &Origins, stop: CancellationToken) -> Router {
     let layers = ServiceBuilder::new()
         // Outermost, so that everything below logs within the request's span and every answer carries the id.
         .layer(from_fn(request_id::layer))
@@ -122,6 +124,8 @@ fn layered(routes: Router, origins: &Origins, stop: CancellationToken) -> Router
         .layer(CatchPanicLayer::custom(problems::of_panic))
         // Above the limit: what is not looked at takes no place.
         .layer(from_fn(head::layer))
+        // Above the limit: a request that waits for the keys of an issuer holds no place. Below `head`: the header has its limit.
+        .layer(from_fn_with_state(tokens, issuer::layer))
         .layer(HandleErrorLayer::new(problems::of_layer))
         // One limit for all routes: an axum layer is applied to each route, and an ordinary limit would be one per route.
         .load_shed()

@@ -21,7 +21,7 @@ use crate::edge::{EDGE, EdgeSettings};
 pub const API_ADDR: Setting = Setting::with_default("TIDEMARK_API_ADDR", "0.0.0.0:8080", "where the API listens");
 
 /// All of them, as `--help` lists them.
-pub const ALL: [Setting; 21] = [
+pub const ALL: [Setting; 22] = [
     DEFINITIONS,
     TABLE,
     CONTROL_TABLE,
@@ -41,6 +41,7 @@ pub const ALL: [Setting; 21] = [
     OIDC[1],
     OIDC[2],
     OIDC[3],
+    OIDC[4],
     RUST_LOG,
     OTLP_ENDPOINT,
 ];

@@ -2,6 +2,7 @@
 
 mod hostile;
 mod issuer;
+mod silent;
 
 use std::time::Duration;
 

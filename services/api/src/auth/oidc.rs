@@ -5,6 +5,7 @@
 
 mod fetch;
 mod keys;
+mod kind;
 mod rotation;
 
 use std::collections::BTreeSet;
@@ -21,7 +22,8 @@ use tidemark_store::Scope;
 use crate::settings::OidcSettings;
 use fetch::Fetcher;
 use keys::Key;
-use rotation::{Keys, NoKey};
+use rotation::Keys;
+pub(crate) use rotation::NoKey;
 
 /// The algorithms that are accepted; none of them is symmetric.
 const ALGORITHMS: [Algorithm; 3] = [Algorithm::RS256, Algorithm::ES256, Algorithm::EdDSA];
@@ -48,6 +50,12 @@ pub(crate) struct Token {
     pub scopes: BTreeSet<Scope>,
 }
 
+/// What the header of a token says, which no signature covers yet: the key it names, and by which algorithm.
+struct Named {
+    kid: String,
+    algorithm: Algorithm,
+}
+
 /// Why a token is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum TokenError {
@@ -58,18 +66,8 @@ pub(crate) enum TokenError {
     IssuerUnavailable,
 }
 
-impl Tokens {
-    /// Asks nobody yet: the first token does.
-    pub(crate) fn new(settings: OidcSettings) -> Self {
-        let keys = Keys::of(Fetcher::new(settings.issuer.clone()));
-        Self { settings: Arc::new(settings), keys: Arc::new(keys) }
-    }
-
-    /// Verifies a token.
-    ///
-    /// # Errors
-    /// See [`TokenError`]; what cannot be a token is refused before any key is looked for.
-    pub(crate) async fn verify(&self, token: &str, now: Timestamp) -> Result<Token, TokenError> {
+impl Named {
+    fn read(token: &str) -> Result<Self, TokenError> {
         if token.len() > TOKEN_BYTES_MAX {
             return Err(TokenError::Refused("the token is longer than 8 KiB"));
         }
@@ -81,12 +79,44 @@ impl Tokens {
         if header.crit.is_some() || header.extras.inner().contains_key("crit") {
             return Err(TokenError::Refused("the token has critical headers, and none are known here"));
         }
+        if !header.typ.as_deref().is_none_or(kind::is_accepted) {
+            return Err(TokenError::Refused(kind::REFUSED));
+        }
         let kid = header.kid.ok_or(TokenError::Refused("the token names no key"))?;
-        let key = self.keys.find(&kid).await.map_err(|missing| match missing {
+        Ok(Self { kid, algorithm: header.alg })
+    }
+}
+
+impl Tokens {
+    /// Does not ask the issuer: the first token does.
+    pub(crate) fn new(settings: OidcSettings) -> Self {
+        let keys = Keys::of(Fetcher::new(settings.issuer.clone()));
+        Self { settings: Arc::new(settings), keys: Arc::new(keys) }
+    }
+
+    /// Waits until the issuer has been asked for the key that a token names, if it has to be asked now. Whether the token is any good is
+    /// for [`Self::verify`] to say.
+    ///
+    /// # Errors
+    /// [`NoKey::Unavailable`] when as many requests wait as may wait.
+    pub(crate) async fn await_keys(&self, token: &str) -> Result<(), NoKey> {
+        match Named::read(token) {
+            Ok(Named { kid, .. }) => self.keys.ask_for(&kid).await,
+            Err(_) => Ok(()),
+        }
+    }
+
+    /// Verifies a token by the keys that are known. It waits for nothing.
+    ///
+    /// # Errors
+    /// See [`TokenError`]; what cannot be a token is refused before any key is looked for.
+    pub(crate) fn verify(&self, token: &str, now: Timestamp) -> Result<Token, TokenError> {
+        let Named { kid, algorithm } = Named::read(token)?;
+        let key = self.keys.find(&kid).map_err(|missing| match missing {
             NoKey::Unknown => TokenError::Refused("the token's key is not its issuer's"),
             NoKey::Unavailable => TokenError::IssuerUnavailable,
         })?;
-        if key.algorithm != header.alg {
+        if key.algorithm != algorithm {
             return Err(TokenError::Refused("the token's key is for another algorithm"));
         }
         self.read(&self.signed(token, &key)?, now)
@@ -114,6 +144,12 @@ impl Tokens {
 
     /// What the claims of a genuine token come to.
     fn read(&self, claims: &Map<String, Value>, now: Timestamp) -> Result<Token, TokenError> {
+        if kind::is_id_token(claims) {
+            return Err(TokenError::Refused("this is an ID token, which says who signed in; send the access token instead"));
+        }
+        if !self.settings.clients.is_empty() && !kind::client(claims).is_some_and(|id| self.settings.clients.contains(id)) {
+            return Err(TokenError::Refused("the token was issued to a client that TIDEMARK_OIDC_CLIENTS does not name"));
+        }
         let now = now.as_second() as f64;
         let seconds = |name: &str| claims.get(name).map(|value| value.as_f64().ok_or(()));
         match seconds("exp") {

@@ -51,7 +51,7 @@ pub(crate) fn api_with(docs: Docs) -> Router {
 
 /// Routes of a test's own, in the layers.
 fn bare(routes: Router) -> Router {
-    layered(routes, &Origins::default(), CancellationToken::new())
+    layered(routes, None, &Origins::default(), CancellationToken::new())
 }
 
 async fn send(router: Router, request: Request) -> (StatusCode, HeaderMap, Vec<u8>) {
@@ -219,7 +219,7 @@ async fn an_api_that_takes_its_leave_closes_connections_that_can_be_told_to() {
         [(false, Version::HTTP_11, false), (true, Version::HTTP_11, true), (true, Version::HTTP_2, false)]
     {
         let stop = CancellationToken::new();
-        let router = layered(Router::new().route("/", get(|| async { StatusCode::OK })), &Origins::default(), stop.clone());
+        let router = layered(Router::new().route("/", get(|| async { StatusCode::OK })), None, &Origins::default(), stop.clone());
         if stops {
             stop.cancel();
         }

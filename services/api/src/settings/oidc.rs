@@ -1,5 +1,6 @@
 //! Whose access tokens are accepted beside API keys, and which of their claims say whose they are.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::str::FromStr;
 
@@ -13,9 +14,13 @@ const TENANT_CLAIM: Setting =
     Setting::optional("TIDEMARK_OIDC_TENANT_CLAIM", "the claim that holds the tenant's id; required with an issuer");
 const SCOPES_CLAIM: Setting =
     Setting::with_default("TIDEMARK_OIDC_SCOPES_CLAIM", "scope", "the claim that holds the scopes, as a list or one text");
+const CLIENTS: Setting = Setting::optional(
+    "TIDEMARK_OIDC_CLIENTS",
+    "ids of the clients whose tokens are accepted, by the claim azp or else client_id, separated by commas; any client unless set",
+);
 
 /// All of them, as `--help` lists them.
-pub(super) const OIDC: [Setting; 4] = [ISSUER, AUDIENCE, TENANT_CLAIM, SCOPES_CLAIM];
+pub(super) const OIDC: [Setting; 5] = [ISSUER, AUDIENCE, TENANT_CLAIM, SCOPES_CLAIM, CLIENTS];
 
 /// An issuer and what is read of its tokens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,7 +30,14 @@ pub struct OidcSettings {
     pub tenant_claim: String,
     /// Absent in a token: it has no scopes.
     pub scopes_claim: String,
+    /// The clients whose tokens are accepted; empty: those of any client.
+    pub clients: BTreeSet<String>,
 }
+
+/// The text is no list of clients.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("an id is empty; give client ids separated by commas, as in `dashboard,mobile-app`")]
+struct EmptyClient;
 
 /// An issuer's URL: `https`, or `http` on this machine; with no query, fragment or user. It is compared as it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +96,7 @@ impl OidcSettings {
         let audience = reader.read_optional(&AUDIENCE, parse::text);
         let tenant_claim = reader.read_optional(&TENANT_CLAIM, parse::text);
         let scopes_claim = reader.read(&SCOPES_CLAIM, parse::text);
+        let clients = reader.read_optional(&CLIENTS, clients);
         let has_issuer = !matches!(issuer, Some(None));
         for (setting, value) in [(&AUDIENCE, &audience), (&TENANT_CLAIM, &tenant_claim)] {
             match value {
@@ -92,9 +105,23 @@ impl OidcSettings {
                 _ => {}
             }
         }
+        if !has_issuer && !matches!(clients, Some(None)) {
+            reader.fault(&CLIENTS, format_args!("set, but {} is not", ISSUER.name));
+        }
         let Some(issuer) = issuer? else { return Some(None) };
-        Some(Some(Self { issuer, audience: audience??, tenant_claim: tenant_claim??, scopes_claim: scopes_claim? }))
+        Some(Some(Self {
+            issuer,
+            audience: audience??,
+            tenant_claim: tenant_claim??,
+            scopes_claim: scopes_claim?,
+            clients: clients?.unwrap_or_default(),
+        }))
     }
+}
+
+fn clients(text: &str) -> Result<BTreeSet<String>, EmptyClient> {
+    let id = |id: &str| if id.is_empty() { Err(EmptyClient) } else { Ok(id.to_owned()) };
+    text.split(',').map(|part| id(part.trim())).collect()
 }
 
 #[cfg(test)]
@@ -124,6 +151,26 @@ mod tests {
         }
         let report = read(&[("TIDEMARK_OIDC_ISSUER", "ftp://x")]).expect_err("all three").to_string();
         assert_eq!(report.lines().count(), 3, "{report}");
+    }
+
+    #[test]
+    fn clients_are_ids_between_commas_and_need_an_issuer() {
+        let all = |clients| {
+            [
+                ("TIDEMARK_OIDC_ISSUER", "https://id.example.com"),
+                ("TIDEMARK_OIDC_AUDIENCE", "tidemark"),
+                ("TIDEMARK_OIDC_TENANT_CLAIM", "tenant"),
+                ("TIDEMARK_OIDC_CLIENTS", clients),
+            ]
+        };
+        let clients = |text| read(&all(text)).map(|oidc| oidc.expect("an issuer").clients.into_iter().collect::<Vec<_>>());
+        assert_eq!(clients("dashboard, mobile-app").as_deref(), Ok(&["dashboard".to_owned(), "mobile-app".to_owned()][..]));
+        assert_eq!(clients("").as_deref(), Ok(&[][..]), "empty is unset: any client");
+        for bad in [",", "dashboard,", "a,,b", " "] {
+            assert!(clients(bad).expect_err(bad).to_string().starts_with("TIDEMARK_OIDC_CLIENTS: an id is empty"));
+        }
+        let report = read(&all("dashboard")[3..]).expect_err("there is no issuer").to_string();
+        assert_eq!(report, "TIDEMARK_OIDC_CLIENTS: set, but TIDEMARK_OIDC_ISSUER is not");
     }
 
     #[test]

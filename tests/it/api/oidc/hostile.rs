@@ -37,6 +37,10 @@ pub(super) fn claims(issuer: &Issuer, signer: &Signer) -> Vec<(&'static str, Str
         ("a tenant that is a list", with("tenant", json!(["acme"]))),
         ("a tenant of wrong form", with("tenant", json!("acme#KEY"))),
         ("a tenant nobody created", with("tenant", json!("unheard-of"))),
+        ("an ID token's nonce", with("nonce", json!("n-0S6_WzA2Mj"))),
+        ("an ID token's hash of an access token", with("at_hash", json!("77QmUPtjPfzWtF2AnpK9RQ"))),
+        ("an ID token of Keycloak", with("typ", json!("ID"))),
+        ("an ID token of Cognito", with("token_use", json!("id"))),
         ("huge", with("padding", json!("x".repeat(8 * 1024)))),
     ]
 }
@@ -77,6 +81,8 @@ pub(super) fn forms(issuer: &Issuer, [rsa, ec, ed]: &[Signer; 3]) -> Vec<(&'stat
         ("a kid that is a path", headed("kid", json!("../../../etc/passwd"))),
         ("a kid that is a URL", headed("kid", json!("https://evil.example.com/jwks"))),
         ("a kid that is a number", headed("kid", json!(7))),
+        ("a logout token", headed("typ", json!("logout+jwt"))),
+        ("a type of no form", headed("typ", json!("text/html"))),
         ("critical headers", headed("crit", json!(["exp"]))),
         ("no critical headers, critically", headed("crit", json!([]))),
         ("critical headers of no form", headed("crit", json!("exp"))),

@@ -1,5 +1,6 @@
 //! An OpenID Connect issuer on loopback: its configuration, its keys, and tokens good and bad.
 
+use std::collections::BTreeSet;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -33,6 +34,8 @@ pub(super) enum Mood {
     KeysAt(String),
     /// Its keys come with so many bytes of nothing.
     Padded(usize),
+    /// Accepts requests and never answers them.
+    Silent,
 }
 
 /// A running issuer. It ends when it is dropped.
@@ -67,7 +70,16 @@ impl Issuer {
         let desk = Desk { url: url.clone(), mood: Mood::Good, keys: Vec::new(), asked: Vec::new() };
         let desk = Arc::new(Mutex::new(desk));
         let (mut server, at) = (JoinSet::new(), Arc::clone(&desk));
-        let answer = move |request: Request<_>| std::future::ready(Ok::<_, Infallible>(answer(&at, request.uri().path())));
+        let answer = move |request: Request<_>| {
+            let at = Arc::clone(&at);
+            async move {
+                let (answer, is_silent) = answer(&at, request.uri().path());
+                if is_silent {
+                    std::future::pending::<()>().await;
+                }
+                Ok::<_, Infallible>(answer)
+            }
+        };
         server.spawn(server::serve(listener, answer));
         Self { url, desk, _server: server }
     }
@@ -78,6 +90,7 @@ impl Issuer {
             audience: "tidemark".to_owned(),
             tenant_claim: "tenant".to_owned(),
             scopes_claim: "scope".to_owned(),
+            clients: BTreeSet::new(),
         }
     }
 
@@ -157,7 +170,8 @@ pub(super) fn message(header: &Value, claims: &Value) -> String {
     format!("{}.{}", part(header), part(claims))
 }
 
-fn answer(desk: &Mutex<Desk>, path: &str) -> Response<Full<Bytes>> {
+/// What it answers, and whether it never does.
+fn answer(desk: &Mutex<Desk>, path: &str) -> (Response<Full<Bytes>>, bool) {
     let mut desk = desk.lock().unwrap();
     desk.asked.push(path.to_owned());
     let own = || format!("{}/jwks", desk.url);
@@ -176,5 +190,5 @@ fn answer(desk: &Mutex<Desk>, path: &str) -> Response<Full<Bytes>> {
         _ => (404, String::new()),
     };
     let response = Response::builder().status(StatusCode::from_u16(status).unwrap());
-    response.header("location", "/realm/elsewhere").body(Full::from(body)).unwrap()
+    (response.header("location", "/realm/elsewhere").body(Full::from(body)).unwrap(), desk.mood == Mood::Silent)
 }

@@ -7,11 +7,16 @@ use super::*;
 const NOW: i64 = 1_800_000_000;
 
 fn read(claims: &Value) -> Result<Token, TokenError> {
+    read_of(&[], claims)
+}
+
+fn read_of(clients: &[&str], claims: &Value) -> Result<Token, TokenError> {
     let tokens = Tokens::new(OidcSettings {
         issuer: "http://127.0.0.1:9".parse().expect("an issuer"),
         audience: "tidemark".to_owned(),
         tenant_claim: "https://example.com/tenant".to_owned(),
         scopes_claim: "scp".to_owned(),
+        clients: clients.iter().map(|id| (*id).to_owned()).collect(),
     });
     let Value::Object(claims) = claims else { panic!("claims are an object") };
     tokens.read(claims, Timestamp::from_second(NOW).expect("an instant"))
@@ -76,4 +81,25 @@ fn a_subject_is_short_and_visible() {
         let shown = subject(json!(odd));
         assert!(shown.len() == 64 && shown.bytes().all(|c| c.is_ascii_hexdigit()), "{odd}: {shown}");
     }
+}
+
+#[test]
+fn an_id_token_is_no_access_token() {
+    for of_id_token in [json!({ "nonce": "n" }), json!({ "at_hash": "h" }), json!({ "typ": "ID" }), json!({ "token_use": "id" })]
+    {
+        let refused = read(&claims(&of_id_token)).expect_err("an ID token").to_string();
+        assert!(refused.contains("send the access token"), "{of_id_token}: {refused}");
+    }
+}
+
+#[test]
+fn a_token_is_of_one_of_the_clients_if_they_are_named() {
+    let is_good = |changes: Value| read_of(&["dashboard", "app"], &claims(&changes)).is_ok();
+    assert!(is_good(json!({ "azp": "dashboard" })) && is_good(json!({ "client_id": "app" })));
+    for bad in
+        [json!({}), json!({ "azp": "other", "client_id": "app" }), json!({ "azp": "" }), json!({ "client_id": "dashboard,app" })]
+    {
+        assert!(!is_good(bad.clone()), "{bad}");
+    }
+    assert!(read(&claims(&json!({ "azp": "other" }))).is_ok(), "any client unless they are named");
 }
