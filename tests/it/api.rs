@@ -14,6 +14,7 @@ use orders::Order;
 mod admin;
 mod alert_rules;
 mod alerts;
+mod beyond;
 mod caching;
 mod connections;
 mod cors;

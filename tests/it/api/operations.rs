@@ -24,8 +24,10 @@ pub(super) struct Operation {
     pub template: String,
     /// The scope it takes.
     pub scope: String,
+    /// The names of its query parameters, with a dimension where it filters by one.
+    pub query: Vec<String>,
     /// The example of its body.
-    body: Option<Value>,
+    pub body: Option<Value>,
 }
 
 /// All of them.
@@ -38,6 +40,7 @@ pub(super) async fn all(client: &Client) -> Vec<Operation> {
             operations.push(Operation {
                 method: method.to_uppercase().parse().unwrap(),
                 template: path.replace("{item}", "{id}"),
+                query: query(operation),
                 scope: security[0]["api_key"][0].as_str().expect("a scope").to_owned(),
                 body: body(&document, operation),
             });
@@ -45,6 +48,15 @@ pub(super) async fn all(client: &Client) -> Vec<Operation> {
     }
     assert!(operations.len() >= 46, "operations are missing: {operations:?}");
     operations
+}
+
+fn query(operation: &Value) -> Vec<String> {
+    let parameters = operation["parameters"].as_array().into_iter().flatten().filter(|parameter| parameter["in"] == "query");
+    let name = |parameter: &Value| match parameter["name"].as_str().expect("a name") {
+        "filter" => "filter[item]".to_owned(),
+        name => name.to_owned(),
+    };
+    parameters.map(name).collect()
 }
 
 fn body(document: &Value, operation: &Value) -> Option<Value> {
