@@ -325,6 +325,9 @@ impl Exchange {
         let Exchanged { connections, connection, id, answered_at } = &*self.0;
         let at = *answered_at.get_or_init(Instant::now);
         let mut state = connections.state();
+        if !state.open.contains_key(connection) {
+            return;
+        }
         state.unsent.insert((at, *id), *connection);
         if state.unsent.len() > connections.limits().unsent_max
             && let Some(id) = state.most_unread()

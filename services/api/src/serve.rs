@@ -90,7 +90,7 @@ pub(crate) async fn serve(
     }
 }
 
-/// Serves one connection until it ends, is told to close, or has finished what was under way when it, or all, were told to.
+/// Serves one connection until it ends, until its signal to close, or, after a signal to finish, until the answers under way are sent.
 async fn converse(stream: TcpStream, connection: Arc<Connection>, router: Router, closing: CancellationToken) {
     if let Err(error) = prepare(&stream) {
         tracing::debug!(%error, "a connection keeps the system's options");

@@ -74,7 +74,7 @@ async fn a_connection_without_a_next_request_is_closed() {
 }
 
 #[tokio::test]
-async fn a_flood_of_silent_connections_closes_its_own_oldest_and_shuts_nobody_out() {
+async fn a_flood_of_silent_connections_closes_its_own_oldest_and_shuts_no_other_client_out() {
     let stock = Stock::open().await;
     // No time is ever over: what is closed is closed to make room.
     let hour = Duration::from_secs(3600);

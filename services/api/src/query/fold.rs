@@ -57,7 +57,7 @@ pub(crate) struct Shape<'a> {
 #[derive(Debug)]
 pub(crate) struct Fold<'a> {
     shape: Shape<'a>,
-    /// Of each dimension of the set, whether it is told apart.
+    /// Of each dimension of the set, whether its groups are kept apart.
     shown: Vec<bool>,
     table: Table,
     bytes: usize,

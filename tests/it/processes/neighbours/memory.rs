@@ -1,4 +1,4 @@
-//! What the API takes of memory for the largest questions that it answers, all at once, and for answers that nobody reads.
+//! What the API takes of memory for the largest questions that it answers, all at once, and for answers that no client reads.
 
 use std::collections::BTreeMap;
 use std::io::Write;

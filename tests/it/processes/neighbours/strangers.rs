@@ -22,9 +22,9 @@ pub(super) enum Stranger {
     Pages,
     /// Keys that look right and were never issued.
     MadeUpKeys,
-    /// Access tokens that nobody signed, while the issuer accepts connections and says nothing.
+    /// Unsigned access tokens, while the issuer accepts connections and says nothing.
     Tokens,
-    /// Answers that nobody reads, to a good key and to none.
+    /// Answers that are not read, to a good key and to none.
     Unread,
 }
 
@@ -61,7 +61,7 @@ impl Stranger {
         match self {
             Self::Silent => stay_silent(scene, stop).await,
             Self::Pages => read_pages(scene, stop).await,
-            Self::MadeUpKeys => present(scene, stop, |number| made_up_key(number)).await,
+            Self::MadeUpKeys => present(scene, stop, made_up_key).await,
             Self::Tokens => present(scene, stop, |_| TOKEN.to_owned()).await,
             Self::Unread => leave_unread(scene, stop).await,
         }
@@ -137,7 +137,7 @@ async fn read_pages(scene: &Scene, stop: &CancellationToken) -> String {
                     Some((200, _)) => read += 1,
                     Some(_) => {
                         refused += 1;
-                        // Even an attacker does not ask without pause on a machine of two cores that it shares with what it attacks.
+                        // A pause: the attacker shares two cores with what it attacks.
                         sleep(PERIOD).await;
                     }
                     None => break,
@@ -185,7 +185,7 @@ async fn leave_unread(scene: &Scene, stop: &CancellationToken) -> String {
     format!("{rounds} rounds, {} connections", kept.len())
 }
 
-/// A key whose checksum fits, as anybody can make one up.
+/// A key of the old form whose checksum fits: anyone can compute it.
 fn made_up_key(number: u64) -> String {
     let body = format!("tdm_{number:020x}_{number:064x}");
     format!("{body}_{:08x}", crc32fast::hash(body.as_bytes()))
