@@ -123,7 +123,8 @@ pub(crate) enum Tenant {
     },
 }
 
-/// How often a tenant may ask; what is left out is as TIDEMARK_KEY_RPS and its companions set it for the API.
+/// Request rates of a tenant. Rates that are left out follow TIDEMARK_KEY_RPS, TIDEMARK_KEY_BURST, TIDEMARK_TENANT_RPS and
+/// TIDEMARK_TENANT_BURST of the API.
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct Rates {
     /// Requests a second of one key. Default: the API's.

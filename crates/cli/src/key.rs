@@ -63,8 +63,8 @@ pub(crate) async fn run(command: Key) -> Result<(), Failure> {
     }
     if signer.is_none() {
         eprintln!(
-            "note: TIDEMARK_SECRET_KEY is not set, so the key is not signed: it works, but while made-up keys are tried, an API process \
-             that has not seen it yet may answer it with 429"
+            "note: TIDEMARK_SECRET_KEY is not set, so the key is not signed. It works, but during a flood of made-up keys an API process \
+             may answer its first request with 429"
         );
     }
     Ok(())

@@ -65,6 +65,10 @@ where
     match error {
         // The code is unknown or absent: the answer of a front end or a proxy. Its status is all that is known.
         SdkError::ServiceError(answer) if answer.raw().status().is_server_error() => Kind::Server,
+        SdkError::ServiceError(answer) if answer.raw().status().as_u16() == 429 => Kind::Throttled,
+        SdkError::ServiceError(answer) if answer.raw().status().as_u16() == 408 => Kind::TimedOut,
+        // A proxy that wants a credential of its own.
+        SdkError::ServiceError(answer) if answer.raw().status().as_u16() == 407 => Kind::Unreachable,
         SdkError::TimeoutError(_) => Kind::TimedOut,
         SdkError::DispatchFailure(failure) if failure.is_timeout() => Kind::TimedOut,
         SdkError::DispatchFailure(failure) if failure.is_user() => Kind::Other,

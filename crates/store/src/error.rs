@@ -26,7 +26,7 @@ pub enum Error {
     /// Before the last attempt an earlier one may have been made: of a write it is not known whether it was made.
     #[error("AWS credentials cannot be loaded now: the metadata service or STS fails; the call can be made again")]
     CredentialsUnavailable(#[source] Source),
-    #[error("AWS does not take the credentials ({code}): check that they are right and have not expired")]
+    #[error("AWS rejects the credentials ({code}): check that they are right and have not expired")]
     BadCredentials {
         code: String,
         #[source]

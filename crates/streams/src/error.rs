@@ -29,7 +29,7 @@ pub enum Error {
     NoCredentials { source: Cause },
     #[error("{operation}: AWS credentials cannot be loaded now; the metadata service or STS fails")]
     CredentialsUnavailable { operation: &'static str, source: Cause },
-    #[error("{operation}: AWS does not take the credentials; check that they are right and have not expired")]
+    #[error("{operation}: AWS rejects the credentials; check that they are right and have not expired")]
     BadCredentials { operation: &'static str, source: Cause },
     /// The source is DynamoDB's own sentence, which names the role, the action and the resource.
     #[error("AWS denies {operation}: compare the policy of the role with deploy/iam")]

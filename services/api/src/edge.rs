@@ -95,7 +95,7 @@ pub enum Docs {
     Off,
 }
 
-/// The text is neither of both.
+/// The text is neither `on` nor `off`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("give `on` or `off`")]
 pub struct InvalidDocs;

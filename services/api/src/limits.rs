@@ -258,6 +258,8 @@ impl Admission {
         let (_, rate, noted) = standing.limits.iter_mut().find(|(limit, ..)| *limit == Limit::Tenant)?;
         let mut buckets = locked(&admitted.limits.buckets);
         let bucket = buckets.tenants.get_or_insert_mut(admitted.whose.clone(), Bucket::default);
+        // Operators may have changed the tenant's rate since the request was admitted.
+        *rate = bucket.rate().unwrap_or(*rate);
         *noted = change(bucket, *rate, Instant::now());
         noted.wait
     }

@@ -105,7 +105,7 @@ pub(crate) enum Unavailable {
     Contended,
     #[error("the host of the URL cannot be looked up now: no name server answers")]
     Resolver,
-    #[error("the keys of the tokens' issuer cannot be had now; API keys work")]
+    #[error("the token issuer's keys are not available now; API keys still work")]
     Issuer,
 }
 

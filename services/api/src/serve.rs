@@ -90,7 +90,8 @@ pub(crate) async fn serve(
     }
 }
 
-/// Serves one connection until it ends, until its signal to close, or, after a signal to finish, until the answers under way are sent.
+/// Serves one connection until it ends or receives the signal to close. After the signal to finish, its own or that of the whole server, it
+/// completes the requests under way and ends.
 async fn converse(stream: TcpStream, connection: Arc<Connection>, router: Router, closing: CancellationToken) {
     if let Err(error) = prepare(&stream) {
         tracing::debug!(%error, "a connection keeps the system's options");

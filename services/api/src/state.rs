@@ -18,7 +18,7 @@ use crate::problem::ApiError;
 use crate::webhooks::Webhooks;
 use crate::zones::Zones;
 
-/// How often a change is decided anew because what it changes was changed meanwhile.
+/// How often a change is retried after a concurrent change of the same item.
 pub(crate) const CHANGE_ATTEMPTS_MAX: usize = 5;
 
 /// The state of a running API.

@@ -14,7 +14,7 @@ const KEY_BURST: &str = "key_burst";
 const TENANT_RPS: &str = "tenant_rps";
 const TENANT_BURST: &str = "tenant_burst";
 
-/// How often a tenant may ask, as operators set it. `None`: as the deployment has it. Each number is from 1 to [`RATE_MAX`].
+/// Request rates of a tenant, as operators set them. `None`: the deployment's. Each number is from 1 to [`RATE_MAX`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct TenantRates {
     /// Requests of one key in a second.

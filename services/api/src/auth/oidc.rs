@@ -62,7 +62,7 @@ pub(crate) enum TokenError {
     #[error("{0}")]
     Refused(&'static str),
     /// Not the token's fault, as far as is known.
-    #[error("the issuer's keys cannot be had")]
+    #[error("the issuer's keys are not available")]
     IssuerUnavailable,
 }
 
@@ -163,7 +163,7 @@ impl Tokens {
             Some(_) => return Err(TokenError::Refused("the token is not valid yet")),
         }
         let tenant = claims.get(&self.settings.tenant_claim).and_then(Value::as_str).and_then(|id| TenantId::new(id).ok());
-        let tenant = tenant.ok_or(TokenError::Refused("the token's tenant claim holds no tenant's id"))?;
+        let tenant = tenant.ok_or(TokenError::Refused("the token's tenant claim is missing or is not a valid tenant id"))?;
         let scopes = claims.get(&self.settings.scopes_claim).map(scopes).unwrap_or_default();
         // Limits and acknowledgements go by it: nameless callers would share them.
         let subject = claims.get("sub").and_then(Value::as_str).filter(|subject| !subject.is_empty()).map(subject);

@@ -146,7 +146,8 @@ async fn too_many_unsent_answers_close_a_connection_of_the_peer_that_leaves_most
         exchanges.push(exchange);
         pass(1).await;
     }
-    let one_more = connections.open(peer(3)).expect("room").begin();
+    let other = connections.open(peer(3)).expect("room");
+    let one_more = other.begin();
     one_more.answered();
     assert!(!is_closed(&honest), "the oldest answer is an honest reader's");
     assert_eq!(unread.each_ref().map(is_closed), [false, true], "of its connections the one with most");

@@ -142,18 +142,18 @@ async fn the_page_is_found_without_its_slash_and_nothing_else_is() {
     assert_eq!((short.status, short.header(header::LOCATION)), (StatusCode::SEE_OTHER, PAGE));
     let part = addresses(&router).await.pop().expect("parts");
     let (folder, name) = part.rsplit_once('/').expect("a part has a folder");
-    for unknown in [
-        format!("{folder}/none.js"),
-        format!("{PAGE}0/{name}"),
-        format!("{PAGE}{name}"),
-        format!("{folder}/"),
-        "/docs/x/../".into(),
-    ] {
+    for unknown in [format!("{folder}/none.js"), format!("{PAGE}{name}"), format!("{folder}/"), "/docs/x/../".into()] {
         let answer = get(&router, &unknown).await;
         assert_eq!(answer.status, StatusCode::NOT_FOUND, "{unknown}");
         assert_eq!(answer.header(header::CONTENT_TYPE), "application/problem+json", "{unknown}");
     }
     assert_eq!(ask(&router, Method::POST, PAGE, &[]).await.status, StatusCode::METHOD_NOT_ALLOWED);
+    let of_another_build = get(&router, &format!("{PAGE}0/{name}")).await;
+    assert_eq!(
+        (of_another_build.status, of_another_build.header(header::CACHE_CONTROL)),
+        (StatusCode::OK, "no-cache"),
+        "during a rollout"
+    );
 }
 
 #[tokio::test]

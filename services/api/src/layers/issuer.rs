@@ -1,5 +1,5 @@
 //! Requests with an access token wait here until the keys of the issuer are known, before they take one of the places for requests: an
-//! issuer that does not answer then holds no place, and requests with an API key are answered as ever. `auth/oidc` bounds how many wait.
+//! issuer that does not answer then holds no place, and requests with an API key are not affected. `auth/oidc` bounds how many wait.
 
 use axum::extract::{Request, State};
 use axum::middleware::Next;

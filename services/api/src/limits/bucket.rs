@@ -105,6 +105,11 @@ impl Bucket {
         self.passed(rate, now, wait)
     }
 
+    /// The rate of the last request; `None`: there was none.
+    pub(super) fn rate(&self) -> Option<Rate> {
+        self.rate
+    }
+
     /// Puts one token back.
     pub(super) fn give_back(&mut self, rate: Rate, now: Instant) {
         self.full_at = Some(now + self.full_in(now).saturating_sub(rate.interval()));

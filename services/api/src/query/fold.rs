@@ -45,7 +45,7 @@ pub(crate) struct Shape<'a> {
     pub measures: &'a Measures<'a>,
     /// The set the rows are of.
     pub set: &'a GroupingSet,
-    /// The dimensions that are told apart; a subset of the set's.
+    /// The dimensions that rows are grouped by; a subset of the set's.
     pub group_by: &'a GroupingSet,
     /// Rows outside these are left out.
     pub slots: &'a [Slot],
@@ -57,7 +57,7 @@ pub(crate) struct Shape<'a> {
 #[derive(Debug)]
 pub(crate) struct Fold<'a> {
     shape: Shape<'a>,
-    /// Of each dimension of the set, whether its groups are kept apart.
+    /// For each dimension of the set, whether rows are grouped by it.
     shown: Vec<bool>,
     table: Table,
     bytes: usize,

@@ -156,7 +156,7 @@ pub(crate) async fn get_admin_tenant(
 
 /// Changes a tenant, as its own `PATCH /v1/tenant` does; and how often it may ask, which only operators change.
 ///
-/// Changed limits hold within about 15 seconds.
+/// Changed limits take effect within about 15 seconds.
 #[utoipa::path(
     patch, path = "/v1/admin/tenants/{id}", operation_id = "update_admin_tenant", tag = "admin",
     security(("api_key" = ["operator"])),

@@ -56,8 +56,8 @@ pub(crate) struct TenantShape {
     pub version: u64,
 }
 
-/// What a tenant can have, and how often it may ask: as the deployment has it, or as operators set it for the tenant. A change of that
-/// holds within about 15 seconds; `RateLimit-Policy` has what holds now, with every answer.
+/// The tenant's quotas and request rates: the deployment's values, or those that operators set for this tenant. A change takes effect within
+/// about 15 seconds; `RateLimit-Policy` shows the rates in force with every answer.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct TenantLimits {
     pub api_keys: usize,

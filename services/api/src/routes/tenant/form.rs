@@ -32,7 +32,7 @@ pub(crate) struct TenantBody {
     limits: Option<TenantRatesBody>,
 }
 
-/// The rates of one tenant. What is null or not given is as the deployment has it.
+/// The rates of one tenant. A number that is null or missing has the deployment's value.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = TenantRates, example = json!({"key_rps": 200, "key_burst": 400}))]
@@ -52,7 +52,7 @@ pub(crate) struct TenantRatesBody {
     tenant_burst: Option<u32>,
 }
 
-/// What of a tenant operators change; see `NewTenant` for what the fields mean.
+/// The fields of a tenant that operators can change; see `NewTenant` for what the fields mean.
 #[derive(ToSchema)]
 #[serde(deny_unknown_fields)]
 #[schema(as = AdminTenantPatch, example = json!({"name": "Acme Ltd", "limits": {"key_rps": 200, "key_burst": null}}))]
@@ -64,7 +64,7 @@ pub(crate) struct AdminTenantPatch {
     time_zone: Option<String>,
     #[schema(pattern = "^[A-Za-z0-9_-]{1,16}$")]
     currency: Option<String>,
-    /// Null: all are as the deployment has them.
+    /// Null: the deployment's values apply.
     limits: Option<TenantRatesBody>,
 }
 
