@@ -123,6 +123,18 @@ mod tests {
         assert_eq!(locked(&pages.of).len(), 0, "what is remembered is bounded by the questions under way");
     }
 
+    #[tokio::test]
+    async fn a_tenants_large_questions_take_turns_and_another_tenants_do_not_wait_for_them() {
+        let pages = Pages::new();
+        let (first, second, other) = (pages.queue(&tenant(1)), pages.queue(&tenant(1)), pages.queue(&tenant(2)));
+        let turn = first.turn().now_or_never().expect("it is the only one");
+        assert!(second.turn().now_or_never().is_none());
+        assert!(second.place().now_or_never().is_some(), "a small question does not wait for a turn");
+        assert!(other.turn().now_or_never().is_some());
+        drop(turn);
+        assert!(second.turn().now_or_never().is_some());
+    }
+
     /// Four tenants take all places and have a hundred reads each that wait; the first read of a fifth comes last.
     #[tokio::test]
     async fn a_tenants_waiting_reads_do_not_delay_another_tenants_first() {
