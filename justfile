@@ -24,7 +24,7 @@ chaos seconds="120":
     TIDEMARK_CHAOS_SECONDS={{ seconds }} cargo test --workspace --test it processes::chaos -- --nocapture
 
 # A hostile tenant, strangers and slow readers beside a good key, on real processes: what it notices; so many seconds for each tenant's attack
-neighbours seconds="34":
+neighbours seconds="42":
     TIDEMARK_NEIGHBOURS_SECONDS={{ seconds }} cargo test --workspace --test neighbours
 
 # Formatting, lints, documentation, dependencies

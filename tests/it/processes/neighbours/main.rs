@@ -2,9 +2,10 @@
 //! measures what it notices: how long until a change of its stock is answered, until its webhook arrives, and how long a question takes.
 //! Strangers, who have no good key, attack the API alone, and only questions are measured.
 //!
-//! Each attack has a deployment of its own. The neighbour measures in peace first and then under the attack. Its p99 under attack may be
-//! twice its p99 in peace, or 250 ms more, whichever is larger. A phase has a few dozen rounds of each measure; with fewer than a hundred
-//! the p99 is the slowest round. A round that is under way when the attack's time is over counts with the time it has taken so far: then
+//! Each attack has a deployment of its own. The neighbour measures in peace first and then under the attack. Its p95 under attack may be
+//! twice its p95 in peace, or 250 ms more, whichever is larger. The p99 is printed beside it. A phase has a few dozen rounds of each measure,
+//! so the p99 is the slowest round or the one after it, and on two cores, which the emulator and the attacker share, that is chance. A round
+//! that is under way when the attack's time is over counts with the time it has taken so far: then
 //! the real time is at least that.
 //!
 //! This is a test target of its own, so that nothing else runs at the same time: the numbers of both phases are compared.
@@ -33,12 +34,12 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use attack::Attack;
-use measure::{Kind, Latencies, Neighbour, percentile};
+use measure::{JUDGED, Kind, Latencies, Neighbour, percentile};
 use scene::{NEIGHBOUR, Scene};
 use strangers::Stranger;
 
 /// How long the two phases of one attack last, unless a variable says otherwise. Set-up takes up to 15 s more.
-const SECONDS: u64 = 34;
+const SECONDS: u64 = 42;
 /// The part of it that is peace.
 const PEACE: f64 = 0.33;
 /// Before each phase is measured: connections are opened, caches filled, and the attack under way.
@@ -84,8 +85,8 @@ impl Outcome {
 
     /// The bound of one kind, and whether it holds.
     fn bound(&self, kind: Kind) -> (Duration, bool) {
-        let bound = measure::bound(self.peace.p99(kind));
-        (bound, self.attacked.p99(kind) <= bound)
+        let bound = measure::bound(self.peace.judged(kind));
+        (bound, self.attacked.judged(kind) <= bound)
     }
 
     /// Past the capture of the test's output: the table is shown also when the test succeeds.
@@ -156,13 +157,16 @@ async fn a_good_key_is_answered_whatever_strangers_do() {
             measured
         };
         let (attacked, done) = tokio::join!(measuring, stranger.run(&scene, &stop));
-        let (peace, p99) = (percentile(&peace, 99), percentile(&attacked, 99));
+        let [peace_p99, p99] = [&peace, &attacked].map(|rounds| percentile(rounds, 99));
+        let [peace, judged] = [&peace, &attacked].map(|rounds| percentile(rounds, JUDGED));
         let (bound, mib) = (measure::bound(peace), scene.api_bytes().await >> 20);
         let (name, rounds) = (stranger.name(), attacked.len());
-        let line = format!("{name}: {done}\n  p99 peace {peace:?}, attack {p99:?} of {rounds}, bound {bound:?}, {mib} MiB\n");
+        let line = format!(
+            "{name}: {done}\n  p95 peace {peace:?}, attack {judged:?} of {rounds}, bound {bound:?}; p99 {peace_p99:?}, {p99:?}, {mib} MiB\n"
+        );
         // Past the capture of the test's output, as above.
         std::io::stderr().write_all(line.as_bytes()).unwrap();
-        if p99 > bound {
+        if judged > bound {
             broken.push(name);
         }
     }
