@@ -175,7 +175,7 @@ class Pod(Container):
         while self.process.poll() is None:
             status = self.status(get["path"], get["port"], 2)
             if status == 503:
-                answers = not is_asked or self.status("/openapi.json", "http", 5) == 200
+                answers = not is_asked or self.status("/v1/status", "http", 5) == 401
                 return [] if answers else ["it takes no requests, while load balancers that asked just before still send some"]
             if status == 200 and time.monotonic() > deadline:
                 return ["it was asked to stop, and says that it is ready"]
