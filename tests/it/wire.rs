@@ -6,6 +6,9 @@ use std::time::{Duration, Instant};
 
 use aws_sdk_dynamodb::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodb::types::{AttributeValue, ConditionCheck, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem};
+use aws_smithy_runtime_api::client::http::HttpConnector;
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
+use aws_smithy_types::body::SdkBody;
 use serde_json::json;
 use tidemark_domain::Definitions;
 use tidemark_ingest::{Ingest, Settings};
@@ -144,4 +147,27 @@ async fn a_hook_can_refuse_a_call_and_break_its_connection() {
         Ok(call.carry_out().await)
     });
     assert!(matches!(get(&silent).await.unwrap_err(), SdkError::TimeoutError(_)), "the SDK's time-outs run in virtual time");
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_answer_bears_the_second_in_which_it_was_made() {
+    let way_back = Duration::from_millis(1_900);
+    let wire = Wire::start(1, 5, "2026-03-02T09:00:00.7Z".parse().unwrap()).with_hook(move |call| async move {
+        if call.name == "GetItem" {
+            tokio::time::sleep(way_back).await;
+            return Ok(Answer::refusal(400, "ValidationException", json!({})));
+        }
+        let answer = call.carry_out().await;
+        tokio::time::sleep(way_back).await;
+        Ok(answer)
+    });
+    let mut dates = Vec::new();
+    for target in ["DynamoDB_20120810.ListTables", "DynamoDBStreams_20120810.ListStreams", "DynamoDB_20120810.GetItem"] {
+        let mut request = HttpRequest::new(SdkBody::from("{}"));
+        request.headers_mut().insert("x-amz-target", target);
+        dates.push(wire.call(request).await.unwrap().headers().get("date").unwrap().to_owned());
+    }
+    // The last one is refused on its way, and so when it arrives.
+    let expected = ["09:00:00", "09:00:02", "09:00:06"].map(|time| format!("Mon, 02 Mar 2026 {time} GMT"));
+    assert_eq!(dates, expected);
 }

@@ -21,6 +21,7 @@ use aws_types::SdkConfig;
 use aws_types::region::Region;
 use aws_types::sdk_config::{StalledStreamProtectionConfig, TimeSource};
 use dynoxide::Database;
+use jiff::fmt::rfc2822::DateTimePrinter;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use tidemark_runtime::aws;
@@ -67,6 +68,8 @@ pub struct Call {
 pub struct Answer {
     pub status: u16,
     pub body: String,
+    /// The `Date` header: when DynamoDB made the answer. `None`: when it arrives.
+    pub made_at: Option<Timestamp>,
 }
 
 /// The connection breaks: there is no answer, whether or not the call was carried out.
@@ -161,10 +164,16 @@ impl Call {
     /// # Panics
     /// When the stream front cannot read the embedded database.
     pub async fn carry_out(&self) -> Answer {
+        // Nothing here waits for time to pass, so this is also when the tables are read.
+        let made_at = Some(self.parts.clock.now());
+        Answer { made_at, ..self.answer().await }
+    }
+
+    async fn answer(&self) -> Answer {
         let Self { name, request, parts, .. } = self;
         if self.is_streams {
             return match parts.streams.answer(name, request).await.expect("the embedded database answers") {
-                Ok(answer) => Answer { status: 200, body: answer.to_string() },
+                Ok(answer) => Answer::of(200, answer.to_string()),
                 Err(refusal) => Answer::refusal(400, refusal.code, json!({ "message": refusal.message })),
             };
         }
@@ -179,7 +188,7 @@ impl Call {
             parts.streams.describe_in(&mut description["Table"]).await.expect("the embedded database answers");
             body = description.to_string();
         }
-        Answer { status, body }
+        Answer::of(status, body)
     }
 }
 
@@ -187,7 +196,11 @@ impl Answer {
     /// A refusal of DynamoDB's.
     pub fn refusal(status: u16, code: &str, mut detail: Value) -> Self {
         detail["__type"] = format!("com.amazonaws.dynamodb.v20120810#{code}").into();
-        Self { status, body: detail.to_string() }
+        Self::of(status, detail.to_string())
+    }
+
+    fn of(status: u16, body: String) -> Self {
+        Self { status, body, made_at: None }
     }
 }
 
@@ -199,15 +212,21 @@ impl HttpClient for Wire {
 
 impl HttpConnector for Wire {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
-        let answering = (self.hook)(self.call_of(&request));
+        let (answering, clock) = ((self.hook)(self.call_of(&request)), self.parts.clock);
         HttpConnectorFuture::new(async move {
-            let Answer { status, body } = answering.await.map_err(|lost| ConnectorError::io(lost.into()))?;
+            let Answer { status, body, made_at } = answering.await.map_err(|lost| ConnectorError::io(lost.into()))?;
             let status = status.try_into().map_err(|error| ConnectorError::other(Box::new(error), None))?;
             let mut response = HttpResponse::new(status, SdkBody::from(body));
             response.headers_mut().insert("content-type", "application/x-amz-json-1.0");
+            response.headers_mut().insert("date", date(made_at.unwrap_or_else(|| clock.now())));
             Ok(response)
         })
     }
+}
+
+/// As HTTP has it: in whole seconds, rounded down.
+fn date(instant: Timestamp) -> String {
+    DateTimePrinter::new().timestamp_to_rfc9110_string(&instant).expect("an instant of a test")
 }
 
 impl VirtualClock {
