@@ -27,6 +27,8 @@ pub struct Fold {
     quarantine_bytes: usize,
     records_quarantined: usize,
     records: usize,
+    /// Some record changes something by itself, even if another one takes it back.
+    has_effects: bool,
     stock: Stock,
 }
 
@@ -46,6 +48,7 @@ impl Fold {
         if self.records > 0 && (items > ITEMS_MAX || bytes > BYTES_MAX) {
             return false;
         }
+        self.has_effects |= !effect.deltas.is_empty() || !effect.quarantine.is_empty() || !self.stock.is_same_with(&changed);
         self.deltas.merge(&effect.deltas);
         self.stock.take(changed);
         self.quarantine_bytes = quarantine_bytes;
@@ -83,9 +86,10 @@ impl Fold {
         &self.stock
     }
 
-    /// Whether the records taken change nothing but the position.
-    pub fn changes_nothing(&self) -> bool {
-        self.deltas.is_empty() && self.quarantine.is_empty() && self.stock.is_unchanged()
+    /// Whether none of the records taken changes anything but the position. Two that cancel each other are not harmless: whoever reads on
+    /// from the stored position may find only one of them in a batch.
+    pub fn is_harmless(&self) -> bool {
+        !self.has_effects
     }
 
     /// The batch without what DynamoDB will not take: its rows are marked broken, their deltas and the bare facts of its records go

@@ -136,6 +136,12 @@ impl Stock {
         self.unread.is_empty() && !self.rows.values().any(Row::is_changed)
     }
 
+    /// Whether these changes leave every level as it is, with nothing to tell.
+    pub(crate) fn is_same_with(&self, changed: &Changed) -> bool {
+        changed.unread.is_empty()
+            && changed.rows.iter().all(|(key, row)| self.rows.get(key).is_some_and(|before| row.is_same(before)))
+    }
+
     /// What is to be written. A level that is what it was is not.
     ///
     /// # Errors

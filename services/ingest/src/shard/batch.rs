@@ -61,7 +61,7 @@ impl ShardTask {
         let ends = is_all && pending.closed;
         let may_wait = is_all && !ends && !stop.is_cancelled() && pending.len() < IDLE_RECORDS_MAX;
         let last = fold.records().checked_sub(1).and_then(|last| pending.records().get(last));
-        if fold.changes_nothing() && may_wait && self.advanced_at.elapsed() < IDLE_ADVANCE {
+        if fold.is_harmless() && may_wait && self.advanced_at.elapsed() < IDLE_ADVANCE {
             self.harmless = pending.len();
             self.included(last);
             return Ok(Next::Wait);

@@ -61,6 +61,14 @@ impl Row {
         !(is_as_seen && self.alerts.is_empty())
     }
 
+    /// Whether a change of the other, which this is, changed nothing.
+    pub(super) fn is_same(&self, before: &Self) -> bool {
+        self.level == before.level
+            && self.standing == before.standing
+            && self.alerts == before.alerts
+            && self.events == before.events
+    }
+
     /// How many items of a transaction it takes: the row, its alerts, the jobs that repeat them, the events.
     pub(super) fn items(&self) -> usize {
         let row = usize::from(self.seen.is_some() || self.level.is_some());
