@@ -62,9 +62,10 @@ impl Ledger {
         self.acquired.contains(shard)
     }
 
-    /// How often lost history was stepped over.
+    /// At how many positions lost history was stepped over. A worker that ends before it commits what follows leaves the step to the next.
     pub(crate) fn gaps(&self) -> usize {
-        self.steps.iter().filter(|step| step.next_epoch.is_some()).count()
+        let gaps = self.steps.iter().filter(|step| step.next_epoch.is_some());
+        gaps.map(|step| (&step.shard, &step.from)).collect::<BTreeSet<_>>().len()
     }
 
     /// Each step begins where the one before it ended; leases of a shard follow one another, each with one worker; nothing is

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use tidemark_domain::definition::Source;
 use tidemark_domain::{Running, SourceName};
+use tidemark_runtime::clock::SkewWatch;
 use tidemark_runtime::process::Failure;
 use tidemark_store::{ConcernedPage, QuarantineCount};
 use tidemark_streams::{ShardState, StreamStatus, StreamWatermark};
@@ -31,7 +32,8 @@ struct SourceStatus {
 pub(crate) async fn run(options: Status) -> Result<(), Failure> {
     let connection = Connection::open().await?;
     let sources = gather(&connection).await?;
-    let now = tidemark_runtime::clock::now();
+    // The tables were just read, so DynamoDB's time is known.
+    let now = connection.streams.now_or(tidemark_runtime::clock::now());
     if options.json {
         output::json(&json!({ "sources": sources.iter().map(|source| source.in_json(now)).collect::<Vec<_>>() }));
     } else {
@@ -66,24 +68,28 @@ fn began_later(running: &Running, source: &SourceName) -> bool {
 }
 
 impl SourceStatus {
-    fn watermark(&self) -> Option<Timestamp> {
-        self.stream.as_ref().and_then(|stream| stream.watermark.watermark)
+    /// One that lies in the future was never true. Our time may be a second less than DynamoDB's.
+    fn watermark(&self, now: Timestamp) -> Option<Timestamp> {
+        let stored = self.stream.as_ref().and_then(|stream| stream.watermark.watermark);
+        stored.filter(|watermark| *watermark <= now + SkewWatch::SKEW_MAX)
     }
 
-    /// A worker's clock may be a little ahead of ours.
     fn lag_ms(&self, now: Timestamp) -> Option<i64> {
-        self.watermark().map(|watermark| (now.as_millisecond() - watermark.as_millisecond()).max(0))
+        self.watermark(now).map(|watermark| (now.as_millisecond() - watermark.as_millisecond()).max(0))
     }
 
     /// Why not every number of the source is exact, in the API's words: while nobody knows what is included, nothing of the past is. The
     /// metrics and tenants concerned are not told apart; `/v1/status` has the reasons of one tenant's own numbers.
-    fn reasons(&self) -> Vec<&'static str> {
+    fn reasons(&self, now: Timestamp) -> Vec<&'static str> {
         let (mut history, mut gap) = (true, false);
         if let Some(StreamStatus { watermark: StreamWatermark { watermark, exact, history_complete, .. }, .. }) = &self.stream {
             (history, gap) = (watermark.is_none() || !history_complete, !exact);
         }
         let missed = self.quarantined.is_missed();
-        let reasons = [("history", history), ("gap", gap), ("definitions", self.began_later), ("broken_row", missed)];
+        let stored = self.stream.as_ref().and_then(|stream| stream.watermark.watermark);
+        let is_future = stored.is_some() && self.watermark(now).is_none();
+        let reasons =
+            [("history", history), ("gap", gap), ("definitions", self.began_later), ("broken_row", missed), ("clock", is_future)];
         reasons.into_iter().filter(|(_, stands)| *stands).map(|(reason, _)| reason).collect()
     }
 
@@ -94,11 +100,18 @@ impl SourceStatus {
             say!("  never read: is tidemark-ingest running?");
             return;
         };
-        match (self.watermark(), self.lag_ms(now)) {
+        match (self.watermark(now), self.lag_ms(now)) {
             (Some(watermark), Some(lag)) => say!("  watermark    {watermark} (lag {:.1} s)", lag as f64 / 1000.0),
             _ => say!("  watermark    none yet"),
         }
-        let history = match (self.watermark(), stream.watermark.history_complete) {
+        let StreamWatermark { delay, skew, .. } = stream.watermark;
+        if let Some(delay) = delay {
+            say!("  delay        the stream shows changes within {:.1} s", delay.as_secs_f64());
+        }
+        if skew.abs() >= SkewWatch::SKEW_MAX {
+            say!("  clock        that of a worker is {:.1} s ahead of DynamoDB's: synchronise it", skew.as_secs_f64());
+        }
+        let history = match (self.watermark(now), stream.watermark.history_complete) {
             (None, _) => "not known yet",
             (Some(_), true) => "complete",
             (Some(_), false) => "incomplete: net changes since the start",
@@ -158,10 +171,12 @@ impl SourceStatus {
             };
             stream.gaps.iter().map(gap).collect()
         };
-        let reasons = self.reasons();
+        let reasons = self.reasons(now);
         json!({
             "source": self.name, "table": self.table,
-            "watermark": self.watermark().map(|watermark| watermark.to_string()), "lag_ms": self.lag_ms(now),
+            "watermark": self.watermark(now).map(|watermark| watermark.to_string()), "lag_ms": self.lag_ms(now),
+            "delivery_delay_ms": stream.and_then(|stream| stream.watermark.delay).map(|delay| delay.as_millis() as i64),
+            "clock_skew_ms": stream.map(|stream| stream.watermark.skew.as_millis() as i64),
             "exact": reasons.is_empty(), "reasons": reasons,
             "history_complete": stream.map(|stream| stream.watermark.history_complete),
             "gaps": stream.map(gaps).unwrap_or_default(), "shards": stream.map(shards).unwrap_or_default(),
@@ -188,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_said_to_be_exact_without_a_watermark_or_while_a_reason_stands_and_no_lag_is_negative() {
+    fn nothing_is_said_to_be_exact_without_a_watermark_that_can_be_true_or_while_a_reason_stands() {
         let read = |watermark: Option<StreamWatermark>| {
             let of = |watermark| StreamStatus { watermark, shards: Vec::new(), counts: Default::default(), gaps: Vec::new() };
             let (name, stream) = (SourceName::new("orders").expect("a name"), watermark.map(of));
@@ -196,7 +211,9 @@ mod tests {
             SourceStatus { name, table: "Orders".to_owned(), stream, began_later: false, quarantined, concerned }
         };
         let now = tidemark_runtime::clock::now();
-        let whole = StreamWatermark { watermark: Some(now), published_at: Some(now), exact: true, history_complete: true };
+        let (delay, skew) = (None, SignedDuration::ZERO);
+        let whole =
+            StreamWatermark { watermark: Some(now), published_at: Some(now), delay, skew, exact: true, history_complete: true };
         let told = |source: SourceStatus| {
             let told = source.in_json(now);
             assert_eq!(told["exact"], told["reasons"] == json!([]), "{told}");
@@ -214,8 +231,10 @@ mod tests {
         let missed = QuarantineCount { records: 1, overflows: 1, ..QuarantineCount::default() };
         let of_metrics = SourceStatus { began_later: true, quarantined: missed, ..read(Some(whole)) };
         assert_eq!(told(of_metrics), json!(["definitions", "broken_row"]));
-        let ahead = StreamWatermark { watermark: Some(now + SignedDuration::from_secs(3)), ..whole };
-        assert_eq!(read(Some(ahead)).in_json(now)["lag_ms"], 0);
+        let ahead = |ms| StreamWatermark { watermark: Some(now + SignedDuration::from_millis(ms)), ..whole };
+        assert_eq!(read(Some(ahead(900))).in_json(now)["lag_ms"], 0);
+        let lie = read(Some(ahead(1_100))).in_json(now);
+        assert_eq!((&lie["watermark"], &lie["reasons"]), (&Value::Null, &json!(["clock"])));
     }
 
     #[test]

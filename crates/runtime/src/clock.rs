@@ -1,8 +1,10 @@
-//! The wall clock: the one place that reads it.
+//! The wall clock: the one place that reads it; and how wrong it is.
 
 use std::cell::RefCell;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
+use opentelemetry::metrics::Gauge;
 
 type Clock = Box<dyn Fn() -> Timestamp>;
 
@@ -26,6 +28,45 @@ pub fn now() -> Timestamp {
 pub fn simulate(clock: impl Fn() -> Timestamp + 'static) -> Simulated {
     SIMULATED.set(Some(Box::new(clock)));
     Simulated(())
+}
+
+/// This machine's clock beside DynamoDB's: its difference as the metric `tidemark.clock.skew`, and a warning while it is wrong. Watermarks are
+/// DynamoDB's time, but logs and the signatures of webhooks are this machine's.
+#[derive(Debug)]
+pub struct SkewWatch {
+    gauge: Gauge<f64>,
+    is_wrong: AtomicBool,
+}
+
+impl Default for SkewWatch {
+    fn default() -> Self {
+        let gauge = opentelemetry::global::meter("tidemark-runtime")
+            .f64_gauge("tidemark.clock.skew")
+            .with_unit("s")
+            .with_description("How far this machine's clock is ahead of DynamoDB's; negative: behind")
+            .build();
+        Self { gauge, is_wrong: AtomicBool::new(false) }
+    }
+}
+
+impl SkewWatch {
+    /// From this difference on, a clock is wrong.
+    pub const SKEW_MAX: SignedDuration = SignedDuration::from_secs(1);
+
+    /// Takes in how far this machine's clock is ahead of DynamoDB's now.
+    pub fn note(&self, skew: SignedDuration) {
+        self.gauge.record(skew.as_secs_f64(), &[]);
+        let is_wrong = skew.abs() >= Self::SKEW_MAX;
+        let was_wrong = self.is_wrong.swap(is_wrong, Ordering::Relaxed);
+        if is_wrong && !was_wrong {
+            tracing::warn!(
+                ahead_s = skew.as_secs_f64(),
+                "this machine's clock differs from DynamoDB's: synchronise it (chrony, Amazon Time Sync); watermarks are DynamoDB's time"
+            );
+        } else if was_wrong && !is_wrong {
+            tracing::info!("this machine's clock agrees with DynamoDB's");
+        }
+    }
 }
 
 impl Drop for Simulated {

@@ -6,11 +6,12 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::error::SdkError;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure, Update};
+use jiff::Timestamp;
 
 use crate::client::Streams;
 use crate::control::attribute::{number_value, text_value};
 use crate::control::key::Key;
-use crate::control::shard::{DEFS, EPOCH, Fence, OWNER, POSITION, STATE, ShardState};
+use crate::control::shard::{DEFS, EPOCH, Fence, OWNER, POSITION, STATE, ShardState, WATERMARK_MS};
 use crate::error::Error;
 use crate::id::ShardId;
 use crate::lease::HeldShard;
@@ -24,6 +25,8 @@ pub struct Advance {
     from: HeldShard,
     to: Position,
     defs: u64,
+    /// Up to when the shard is included with this step.
+    watermark: Option<Timestamp>,
 }
 
 /// What the stored shard says about a step.
@@ -45,7 +48,14 @@ pub enum Verdict {
 impl Advance {
     pub(crate) fn new(from: HeldShard, to: Position, defs: u64) -> Self {
         debug_assert_ne!(from.position, to, "a step moves the position");
-        Self { from, to, defs }
+        let watermark = from.watermark;
+        Self { from, to, defs, watermark }
+    }
+
+    /// The same step, which stores that the shard is included up to some time with it, if that is later than what is stored.
+    #[must_use]
+    pub fn with_watermark(self, watermark: Option<Timestamp>) -> Self {
+        Self { watermark: watermark.max(self.watermark), ..self }
     }
 
     /// The shard whose position moves.
@@ -68,6 +78,10 @@ impl Advance {
 
     pub fn defs(&self) -> u64 {
         self.defs
+    }
+
+    pub(crate) fn watermark(&self) -> Option<Timestamp> {
+        self.watermark
     }
 
     /// The write of the shard's item, to be one item of a transaction. When its condition fails, the answer carries the
@@ -107,13 +121,16 @@ impl Advance {
         self.to == Position::ShardEnd
     }
 
-    fn expression(&self) -> &'static str {
-        if self.ends_shard() { "SET #pos = :to, #defs = :defs, #state = :done" } else { "SET #pos = :to, #defs = :defs" }
+    fn expression(&self) -> String {
+        let state = if self.ends_shard() { ", #state = :done" } else { "" };
+        let watermark = if self.watermark.is_some() { ", #watermark = :watermark" } else { "" };
+        format!("SET #pos = :to, #defs = :defs{state}{watermark}")
     }
 
     fn names(&self) -> HashMap<String, String> {
         let mut names = vec![("#owner", OWNER), ("#epoch", EPOCH), ("#pos", POSITION), ("#defs", DEFS)];
         names.extend(self.ends_shard().then_some(("#state", STATE)));
+        names.extend(self.watermark.map(|_| ("#watermark", WATERMARK_MS)));
         names.into_iter().map(|(alias, name)| (alias.to_owned(), name.to_owned())).collect()
     }
 
@@ -126,6 +143,7 @@ impl Advance {
             (":defs", number_value(self.defs)),
         ];
         values.extend(self.ends_shard().then(|| (":done", text_value(ShardState::Done.as_str()))));
+        values.extend(self.watermark.map(|watermark| (":watermark", number_value(watermark.as_millisecond()))));
         values.into_iter().map(|(alias, value)| (alias.to_owned(), value)).collect()
     }
 }

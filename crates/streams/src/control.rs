@@ -3,11 +3,11 @@
 //!
 //! ```text
 //! SHARDS#<stream>#<hash(shard) mod 16> / <shard>   owner?, epoch, pos, defs, parent?, opened?, children?, created_ms?, state, gap?,
-//!                                                  unlisted?, expires_at?
-//! WORKERS / <id>                                   beat, status, streams, changes, expires_at
+//!                                                  unlisted?, watermark_ms?, expires_at?
+//! WORKERS / <id>                                   beat, status, streams, changes, delays { <stream> → ms }, skew_ms, expires_at
 //! SEEN#<worker> / <stream>#<part>                  shards { <shard> → watermark_ms }, expires_at
 //! STREAMS / <stream>                               arn, table, started_at, start, boot_done, exact, history, listed_at?, follows?, closed?
-//! WATERMARK / <stream>                             watermark_ms, published_ms
+//! WATERMARK / <stream>                             watermark_ms, published_ms, delay_ms, skew_ms
 //! GAPS#<stream> / <shard>#<pos>                    detected_at, reason
 //! ```
 //!

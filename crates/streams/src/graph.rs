@@ -64,6 +64,11 @@ impl ShardGraph {
         self.shards.get(shard)
     }
 
+    /// Up to when a shard is included, as far as its item tells.
+    pub(crate) fn included_up_to(&self, shard: &ShardId) -> Option<Timestamp> {
+        self.shard(shard)?.included_up_to()
+    }
+
     pub(crate) fn ids(&self) -> impl Iterator<Item = &ShardId> {
         self.shards.keys()
     }

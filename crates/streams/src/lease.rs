@@ -30,6 +30,11 @@ pub struct HeldShard {
     /// What is read from the shard's beginning later than this may lack records that had to be read. None: that is not known, or not
     /// the beginning, or a gap says already that something is missing.
     pub(crate) whole_until: Option<Timestamp>,
+    /// Up to when the shard is included, as stored.
+    pub(crate) watermark: Option<Timestamp>,
+    /// The record at the position is no longer in the stream: reading goes on at the oldest record there is, and leaves out those up to
+    /// the position, should they be there after all.
+    pub(crate) is_trimmed: bool,
     pub(crate) control_table: Arc<str>,
 }
 
@@ -37,7 +42,8 @@ impl HeldShard {
     pub(crate) fn new(control_table: Arc<str>, stream: StreamId, lease: Lease, stored: &ShardItem) -> Self {
         let shard = stored.shard.clone();
         let Fence { position, defs, .. } = stored.fence.clone();
-        Self { stream, shard, lease, position, defs, whole_until: None, control_table }
+        let watermark = stored.watermark;
+        Self { stream, shard, lease, position, defs, whole_until: None, watermark, is_trimmed: false, control_table }
     }
 
     /// The step from the held position to `to`, computed under version `defs` of the application's definitions.
@@ -48,11 +54,12 @@ impl HeldShard {
 
     /// The same lease after a step was committed.
     pub fn after(&self, advance: &Advance) -> Self {
-        Self { position: advance.to().clone(), defs: advance.defs(), ..self.clone() }
+        let (position, defs, watermark) = (advance.to().clone(), advance.defs(), advance.watermark());
+        Self { position, defs, watermark, is_trimmed: false, ..self.clone() }
     }
 
     /// The same lease at the position that was found stored, when it was not the one expected.
     pub fn moved(&self, stored: Position) -> Self {
-        Self { position: stored, ..self.clone() }
+        Self { position: stored, is_trimmed: false, ..self.clone() }
     }
 }

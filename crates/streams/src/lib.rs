@@ -17,7 +17,9 @@
 mod advance;
 mod assignment;
 mod client;
+mod clock;
 mod control;
+mod delay;
 mod error;
 mod graph;
 mod id;
@@ -37,7 +39,9 @@ mod worker;
 
 pub use advance::{Advance, Verdict};
 pub use client::Streams;
+pub use clock::ServiceClock;
 pub use control::{GapReason, Malformed, ShardState};
+pub use delay::DeliveryDelay;
 pub use error::{Cause, Error};
 pub use id::{Error as IdError, ShardId, StreamArn, StreamId, WorkerId};
 pub use lease::{HeldShard, Lease};

@@ -113,7 +113,9 @@ impl Streams {
             let position = beginning(&parent.position, child);
             let unread = ShardItem::unread(child.clone(), Some(parent.shard.clone()), position);
             let fence = Fence { owner: Some(parent.lease.owner.clone()), epoch: 1, defs: parent.defs, ..unread.fence.clone() };
-            self.put_new(ShardItem { fence, ..unread }.into_item(&parent.stream)).await?;
+            // All of its records are later than its parent's.
+            let watermark = parent.watermark;
+            self.put_new(ShardItem { fence, watermark, ..unread }.into_item(&parent.stream)).await?;
         }
         // Last: a shard with children noted no longer holds the stream's watermark, so they must be there.
         self.link(&parent.stream, &parent.shard, children).await

@@ -5,10 +5,14 @@
 
 use std::time::Duration;
 
+use crate::watermark::EMPTY_PAGES_BEHIND;
+
 /// After a page with records, or the first empty one.
 const LIVELY: Duration = Duration::from_millis(200);
-/// Added with every further empty page.
+/// Added with every further empty page, unless reading has just begun: then so many are needed to know that nothing is there.
 const IDLE_STEP: Duration = Duration::from_millis(50);
+/// The first pages of a reading, while they are empty.
+const BEGINNING_PAGES: u32 = EMPTY_PAGES_BEHIND as u32;
 const IDLE_MAX: Duration = Duration::from_millis(500);
 /// The span of the first retry; it doubles with each.
 const RETRY_BASE: Duration = Duration::from_millis(100);
@@ -23,6 +27,7 @@ const PAGE_BYTES_FULL: usize = 900 * 1024;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Pacing {
     empty_pages: u32,
+    has_begun: bool,
     failures: u32,
 }
 
@@ -31,12 +36,15 @@ impl Pacing {
     pub fn after_page(&mut self, records: usize, bytes: usize) -> Duration {
         self.failures = 0;
         if records > 0 {
-            self.empty_pages = 0;
+            (self.has_begun, self.empty_pages) = (true, 0);
             let is_full = records >= PAGE_RECORDS_MAX || bytes >= PAGE_BYTES_FULL;
             return if is_full { Duration::ZERO } else { LIVELY };
         }
-        let wait = LIVELY + IDLE_STEP * self.empty_pages.min(10);
+        let wait = if self.has_begun { LIVELY + IDLE_STEP * self.empty_pages.min(10) } else { LIVELY };
         self.empty_pages = self.empty_pages.saturating_add(1);
+        if !self.has_begun && self.empty_pages == BEGINNING_PAGES {
+            (self.has_begun, self.empty_pages) = (true, 0);
+        }
         wait.min(IDLE_MAX)
     }
 
@@ -55,6 +63,8 @@ mod tests {
     #[test]
     fn an_idle_shard_is_asked_twice_a_second() {
         let mut pacing = Pacing::default();
+        let begins: Vec<u128> = (0..10).map(|_| pacing.after_page(0, 0).as_millis()).collect();
+        assert_eq!(begins, [200; 10], "until it is known that nothing is there");
         let waits: Vec<u128> = (0..10).map(|_| pacing.after_page(0, 0).as_millis()).collect();
         assert_eq!(waits, [200, 250, 300, 350, 400, 450, 500, 500, 500, 500]);
         assert_eq!(pacing.after_page(1, 100), Duration::from_millis(200));

@@ -7,13 +7,14 @@ use aws_sdk_dynamodbstreams::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_dynamodbstreams::operation::get_records::GetRecordsOutput;
 use aws_sdk_dynamodbstreams::types::ShardIteratorType;
 use jiff::Timestamp;
+use tokio::time::Instant;
 
 use crate::client::Streams;
 use crate::error::Error;
 use crate::id::{ShardId, StreamArn};
 use crate::lease::HeldShard;
 use crate::pacing::{PAGE_RECORDS_MAX, Pacing};
-use crate::position::Position;
+use crate::position::{Position, SequenceNumber};
 use crate::record::Record;
 use crate::source::RETENTION;
 use crate::watermark::EMPTY_PAGES_BEHIND;
@@ -28,10 +29,14 @@ pub struct Page {
     pub records: Vec<Record>,
     /// This was the last page: after its records the shard is at its end.
     pub closed: bool,
+    /// A limit of GetRecords cut it: more is there already.
+    pub is_full: bool,
     /// The records' size.
     pub bytes: usize,
-    /// Records that were read but left out, because they were created before the instant reading starts at.
+    /// Records that were read but left out, because they were created before the instant reading starts at, or were read before a gap.
     pub skipped: usize,
+    /// When it was asked for, by DynamoDB's clock; a little earlier rather than later. None: DynamoDB's answers bear no time.
+    pub asked_at: Option<Timestamp>,
 }
 
 impl Page {
@@ -91,6 +96,8 @@ pub struct ShardReader {
     whole_until: Option<Timestamp>,
     /// Records created earlier are skipped, where the service cannot start at an instant itself.
     not_before: Option<Timestamp>,
+    /// Records up to this one are skipped: they were read before the stream was said to have lost some behind it.
+    read_before: Option<SequenceNumber>,
     pacing: Pacing,
     pause: Duration,
 }
@@ -98,16 +105,21 @@ pub struct ShardReader {
 impl ShardReader {
     /// Reads a held shard from its position on.
     pub fn new(streams: Streams, arn: StreamArn, held: &HeldShard) -> Self {
+        let (from, read_before) = match &held.position {
+            Position::After(last) if held.is_trimmed => (Position::TrimHorizon, Some(last.clone())),
+            position => (position.clone(), None),
+        };
         Self {
             streams,
             arn,
             shard: held.shard.clone(),
-            from: held.position.clone(),
+            from,
             iterator: None,
             is_new: false,
             empty_pages: 0,
             whole_until: held.whole_until,
             not_before: None,
+            read_before,
             pacing: Pacing::default(),
             pause: Duration::ZERO,
         }
@@ -124,14 +136,15 @@ impl ShardReader {
     /// See [`ReadError`]. The reader stays usable: the same records are asked for again.
     pub async fn next(&mut self, clock: fn() -> Timestamp) -> Result<Page, ReadError> {
         if self.from == Position::ShardEnd {
-            return Ok(Page { records: Vec::new(), closed: true, bytes: 0, skipped: 0 });
+            return Ok(Page { records: Vec::new(), closed: true, is_full: false, bytes: 0, skipped: 0, asked_at: None });
         }
+        let asked = Instant::now();
         match self.read().await {
             Ok(_) if self.is_too_late(clock()) => {
                 self.iterator = None;
                 Err(ReadError::Aged)
             }
-            Ok(answer) => self.take(answer, clock()),
+            Ok(answer) => self.take(answer, asked, clock()),
             Err(refusal) => Err(self.read_error(refusal)),
         }
     }
@@ -173,7 +186,7 @@ impl ShardReader {
         self.is_new && is_beginning && self.whole_until.is_some_and(|until| came_at > until)
     }
 
-    fn take(&mut self, answer: GetRecordsOutput, came_at: Timestamp) -> Result<Page, ReadError> {
+    fn take(&mut self, answer: GetRecordsOutput, asked: Instant, came_at: Timestamp) -> Result<Page, ReadError> {
         let records = answer.records.unwrap_or_default();
         self.is_new = false;
         self.empty_pages = if records.is_empty() { self.empty_pages + 1 } else { 0 };
@@ -189,17 +202,21 @@ impl ShardReader {
         let is_early = |record: &Record| self.not_before.is_some_and(|start| record.created_at < start);
         // Only the first record is looked for: behind it a record's clock may be a little late.
         let skipped = records.iter().take_while(|record| is_early(record)).count();
+        let is_read = |record: &Record| self.read_before.as_ref().is_some_and(|last| record.sequence_number <= *last);
+        let skipped = skipped.max(records.iter().take_while(|record| is_read(record)).count());
         records.drain(..skipped);
         if let Some(last) = records.last() {
             self.from = Position::After(last.sequence_number.clone());
             self.not_before = None;
+            self.read_before = None;
         }
         let closed = self.iterator.is_none();
         if closed {
             self.from = Position::ShardEnd;
         }
         let bytes = size(&records);
-        Ok(Page { records, closed, bytes, skipped })
+        let (is_full, asked_at) = (self.pause.is_zero(), self.streams.clock.at(asked));
+        Ok(Page { records, closed, is_full, bytes, skipped, asked_at })
     }
 
     async fn new_iterator(&mut self) -> Result<String, Refusal> {

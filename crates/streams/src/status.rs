@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use futures::future::{try_join, try_join_all, try_join3};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use crate::client::Streams;
 use crate::control::gap::GapItem;
@@ -36,6 +36,10 @@ pub struct StreamWatermark {
     pub watermark: Option<Timestamp>,
     /// When the watermark last moved.
     pub published_at: Option<Timestamp>,
+    /// How late the stream shows changes: the watermark of an idle stream lags by as much. None before anything was published.
+    pub delay: Option<SignedDuration>,
+    /// How far the clock of the worker that is most wrong is ahead of DynamoDB's; negative: behind. No watermark depends on it.
+    pub skew: SignedDuration,
     /// No gap was recorded.
     pub exact: bool,
     /// The stream was read from its table's first change on.
@@ -201,6 +205,8 @@ impl StreamWatermark {
         Self {
             watermark: published.map(|published| published.watermark),
             published_at: published.map(|published| published.published_at),
+            delay: published.and_then(|published| published.delay),
+            skew: published.map(|published| published.skew).unwrap_or_default(),
             exact: stored.exact,
             history_complete: stored.history,
         }
@@ -213,6 +219,8 @@ impl StreamWatermark {
         Self {
             watermark: speaks.watermark,
             published_at: speaks.published_at,
+            delay: speaks.delay,
+            skew: speaks.skew,
             exact: self.exact && before.exact,
             history_complete: self.history_complete && before.history_complete,
         }

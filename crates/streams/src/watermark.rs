@@ -1,31 +1,34 @@
 //! Up to when a shard, and a stream, is included. Pure: it is told what was read and committed, and when.
 //!
 //! A shard with records is included up to its last committed record. An idle shard has no record to go by; what it
-//! has not shown for a while is not there, so it is included up to shortly before it was asked. That holds at its tip only:
-//! DynamoDB may give empty pages where records follow, and does not say where in a shard an iterator is.
+//! has not shown for a while is not there, so it is included up to shortly before it was asked: by the time that its stream takes to show
+//! a change ([`DeliveryDelay`]). That holds at its tip only: DynamoDB may give empty pages where records follow, and does not say where in
+//! a shard an iterator is. All times are DynamoDB's own.
 
 use std::collections::VecDeque;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::delay::DeliveryDelay;
 use crate::reader::Page;
 
 /// So many empty pages in a row say that nothing is there, at a shard's tip: one alone is normal before records, too.
 const EMPTY_PAGES: usize = 3;
-/// So many say that the tip is reached, where no record has: three seconds of asking. How many empty pages there can be before
-/// records AWS does not say; behind the tip there are some where nothing was written for hours.
+/// So many say that the tip is reached, where no record has. How many empty pages there can be before records AWS does not say; behind
+/// the tip there are some where nothing was written for hours.
 pub(crate) const EMPTY_PAGES_BEHIND: usize = 10;
-/// A record read so soon after its change was read at the tip, and a reader that rested longer has lost it.
+/// A record read so soon after it could be was read at the tip, and a reader that rested longer has lost it.
 const TIP: SignedDuration = SignedDuration::from_secs(60);
-/// A change may be this old before its record can be read.
-const DELIVERY_DELAY: SignedDuration = SignedDuration::from_secs(2);
 
 /// The watermark of one shard. It never moves backwards.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct ShardWatermark {
     value: Option<Timestamp>,
+    delay: DeliveryDelay,
     /// What is read is as new as anything there is.
     is_at_tip: bool,
+    /// The last page held all there was.
+    was_drained: bool,
     /// When the last page was asked for.
     asked_at: Option<Timestamp>,
     /// When the last empty pages in a row were, at most [`EMPTY_PAGES_BEHIND`] of them.
@@ -33,15 +36,24 @@ pub struct ShardWatermark {
 }
 
 impl ShardWatermark {
-    /// A page was read. `asked_at` is the time before the request was sent; `all_committed` says that nothing read
-    /// waits to be committed.
-    pub fn page(&mut self, asked_at: Timestamp, page: &Page, all_committed: bool) {
+    /// Of a shard that is included up to `stored`, in a stream that is so late.
+    pub(crate) fn new(stored: Option<Timestamp>, delay: DeliveryDelay) -> Self {
+        Self { value: stored, delay, is_at_tip: false, was_drained: false, asked_at: None, empty: VecDeque::new() }
+    }
+
+    /// A page was read. `all_committed` says that nothing read waits to be committed.
+    pub fn page(&mut self, page: &Page, all_committed: bool) {
+        // An answer without a time says nothing about what is not in it.
+        let Some(asked_at) = page.asked_at else { return self.reading_begins() };
         if self.asked_at.replace(asked_at).is_some_and(|before| asked_at.duration_since(before) > TIP) {
             self.reading_begins();
         }
+        let was_drained = std::mem::replace(&mut self.was_drained, !page.is_full);
         if !page.is_empty() {
             self.empty.clear();
-            self.is_at_tip = page.records.last().is_some_and(|last| asked_at.duration_since(last.created_at) <= TIP);
+            self.learn(page, asked_at, was_drained);
+            let tip = TIP + self.delay.value();
+            self.is_at_tip = page.records.last().is_some_and(|last| asked_at.duration_since(last.created_at) <= tip);
             return;
         }
         if self.empty.len() == EMPTY_PAGES_BEHIND {
@@ -51,7 +63,17 @@ impl ShardWatermark {
         self.is_at_tip |= self.empty.len() == EMPTY_PAGES_BEHIND;
         let first = self.empty.len().checked_sub(EMPTY_PAGES).map(|first| self.empty[first]);
         if let Some(first) = first.filter(|_| all_committed && self.is_at_tip) {
-            self.raise(first - DELIVERY_DELAY);
+            self.raise(first - self.delay.value());
+        }
+    }
+
+    /// Learns from a page's records how late the stream is. At the tip, behind a page that held all there was, they were not there before.
+    fn learn(&self, page: &Page, asked_at: Timestamp, was_drained: bool) {
+        let created = || page.records.iter().map(|record| record.created_at);
+        let (Some(oldest), Some(newest)) = (created().min(), created().max()) else { return };
+        self.delay.was_there(asked_at.duration_since(newest));
+        if was_drained && self.is_at_tip {
+            self.delay.shown(asked_at.duration_since(oldest), asked_at);
         }
     }
 
@@ -59,6 +81,7 @@ impl ShardWatermark {
     pub fn reading_begins(&mut self) {
         self.empty.clear();
         self.is_at_tip = false;
+        self.was_drained = false;
     }
 
     /// Records up to one created at this time were committed.
@@ -95,24 +118,29 @@ mod tests {
     use crate::record::Record;
     use crate::testing::at;
 
-    /// A page without records, or with one of a change made then.
-    fn page(created: Option<i64>) -> Page {
+    /// A page asked for then, without records, or with one of a change made then.
+    fn page(asked: i64, created: Option<i64>) -> Page {
         let record = |second| {
             let (sequence_number, created_at) = (SequenceNumber::new("1").unwrap(), at(second));
             Record { sequence_number, created_at, old: None, new: None, ttl_delete: false, bytes: 0 }
         };
-        Page { records: created.map(record).into_iter().collect(), closed: false, bytes: 0, skipped: 0 }
+        let records = created.map(record).into_iter().collect();
+        Page { records, closed: false, is_full: false, bytes: 0, skipped: 0, asked_at: Some(at(asked)) }
+    }
+
+    fn shard() -> ShardWatermark {
+        ShardWatermark::new(None, DeliveryDelay::stored(Some(SignedDuration::from_secs(2))))
     }
 
     /// Empty pages, one a second.
     fn empty(shard: &mut ShardWatermark, seconds: std::ops::Range<i64>) {
-        seconds.for_each(|second| shard.page(at(second), &page(None), true));
+        seconds.for_each(|second| shard.page(&page(second, None), true));
     }
 
     /// At its tip, with everything committed up to second 99.
     fn at_tip() -> ShardWatermark {
-        let mut shard = ShardWatermark::default();
-        shard.page(at(100), &page(Some(99)), false);
+        let mut shard = shard();
+        shard.page(&page(100, Some(99)), false);
         shard.committed(at(99));
         shard
     }
@@ -130,17 +158,18 @@ mod tests {
 
     #[test]
     fn empty_pages_behind_the_tip_say_nothing_before_there_are_ten() {
-        let mut shard = ShardWatermark::default();
+        let mut shard = shard();
         empty(&mut shard, 100..109);
         assert_eq!(shard.value(), None, "reading has just begun");
         empty(&mut shard, 109..110);
         assert_eq!(shard.value(), Some(at(105)), "the tip is reached");
-        shard.page(at(110), &page(Some(40)), true);
+        shard.page(&page(110, Some(-900)), true);
         empty(&mut shard, 111..120);
         assert_eq!(shard.value(), Some(at(105)), "an old record: it was not the tip");
-        shard.page(at(120), &page(Some(60)), true);
+        shard.page(&page(120, Some(60)), true);
         empty(&mut shard, 121..124);
         assert_eq!(shard.value(), Some(at(119)), "a new one: it is");
+        assert_eq!(shard.delay.own(), None, "behind the tip no record tells how late the stream is");
     }
 
     #[test]
@@ -156,10 +185,10 @@ mod tests {
 
     #[test]
     fn what_was_read_but_not_committed_holds_the_watermark() {
-        let mut shard = ShardWatermark::default();
-        shard.page(at(100), &page(Some(99)), false);
+        let mut shard = shard();
+        shard.page(&page(100, Some(99)), false);
         for second in 101..130 {
-            shard.page(at(second), &page(None), false);
+            shard.page(&page(second, None), false);
         }
         assert_eq!(shard.value(), None);
         shard.committed(at(99));
@@ -167,10 +196,43 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_that_is_late_holds_its_idle_shards_by_as_much() {
+        let mut late = ShardWatermark::new(None, DeliveryDelay::default());
+        empty(&mut late, 0..10);
+        assert_eq!(late.value(), Some(at(7 - 90)), "a stream that has shown nothing may be as late as this");
+        late.page(&page(10, Some(-50)), true);
+        late.committed(at(-50));
+        empty(&mut late, 11..40);
+        assert_eq!(late.value(), Some(at(37 - 75)), "60 s, and a quarter more");
+        late.page(&page(41, Some(40)), true);
+        empty(&mut late, 42..45);
+        assert_eq!(late.value(), Some(at(42 - 75)), "one that comes soon proves nothing about the next");
+    }
+
+    #[test]
+    fn what_is_read_behind_the_tip_says_nothing_about_the_delay_but_that_it_was_no_more() {
+        let mut behind = ShardWatermark::new(None, DeliveryDelay::default());
+        for (asked, created) in [(100, 10), (101, 50), (102, 92)] {
+            behind.page(&Page { is_full: true, ..page(asked, Some(created)) }, false);
+        }
+        assert_eq!((behind.delay.value(), behind.delay.own()), (SignedDuration::from_secs(10) * 5 / 4, None));
+        behind.page(&page(103, Some(102)), true);
+        behind.page(&page(104, Some(101)), true);
+        assert_eq!(behind.delay.value(), SignedDuration::from_millis(3_750), "the last one was new");
+    }
+
+    #[test]
+    fn without_a_time_an_empty_page_says_nothing() {
+        let mut shard = at_tip();
+        (110..130).for_each(|second| shard.page(&Page { asked_at: None, ..page(second, None) }, true));
+        assert_eq!(shard.value(), Some(at(99)));
+    }
+
+    #[test]
     fn records_end_the_run_of_empty_pages() {
         let mut shard = at_tip();
         empty(&mut shard, 101..103);
-        shard.page(at(103), &page(Some(102)), true);
+        shard.page(&page(103, Some(102)), true);
         empty(&mut shard, 104..106);
         assert_eq!(shard.value(), Some(at(99)));
     }
@@ -188,13 +250,13 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
         fn a_watermark_never_moves_backwards(steps in proptest::collection::vec((0i64..1000, any::<(bool, bool, bool)>()), 1..40)) {
-            let mut shard = ShardWatermark::default();
+            let mut shard = shard();
             let mut last = None;
             for (second, (is_commit, is_empty, all_committed)) in steps {
                 if is_commit {
                     shard.committed(at(second));
                 } else {
-                    shard.page(at(second), &page((!is_empty).then_some(second)), all_committed);
+                    shard.page(&page(second, (!is_empty).then_some(second)), all_committed);
                 }
                 prop_assert!(shard.value() >= last);
                 last = shard.value();

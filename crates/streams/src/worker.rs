@@ -23,7 +23,7 @@ mod vanished;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use self::discovery::Listing;
@@ -39,12 +39,15 @@ use crate::assignment::{self, ShardKey};
 use crate::client::Streams;
 use crate::control::GapReason;
 use crate::control::stream::StreamItem;
+use crate::control::watermark::WatermarkItem;
+use crate::delay::DeliveryDelay;
 use crate::error::Error;
 use crate::graph::ShardGraph;
 use crate::id::{ShardId, StreamArn, StreamId, WorkerId};
 use crate::lease::HeldShard;
 use crate::position::Position;
 use crate::source::{SourceStream, Start};
+use crate::watermark::ShardWatermark;
 
 /// A release meets another write to the same item for some milliseconds at most.
 const RELEASE_TRIES: u32 = 5;
@@ -97,6 +100,7 @@ struct Source {
     graph: ShardGraph,
     listing: Listing,
     publication: Publication,
+    delay: DeliveryDelay,
     /// The gaps this process has recorded and not told of yet.
     gaps: Vec<GapReason>,
 }
@@ -146,7 +150,7 @@ impl Worker {
     /// reads each from its position on, and hands over those that are [`surplus`](Self::surplus). To be called every 100 ms
     /// or so, and at once after a shard has [`finished`](Self::finished); most calls do nothing.
     ///
-    /// `now` is written, never compared with another machine's clock; `mono` decides what is due.
+    /// `now` is DynamoDB's time ([`Streams::now_or`]): it is written, and no watermark is later; `mono` decides what is due.
     ///
     /// # Errors
     /// The first call that failed. What did not depend on it was done; a later tick goes on with the rest. While every one fails,
@@ -224,7 +228,23 @@ impl Worker {
         assignment::share(&self.membership.takers(mono), &self.membership.id, count)
     }
 
-    /// Tells how far a held shard is included, by its [`ShardWatermark`](crate::ShardWatermark).
+    /// The watermark of a held shard: from up to when it is included as stored, in a stream that is as late as this worker knows.
+    pub fn shard_watermark(&self, held: &HeldShard) -> ShardWatermark {
+        let source = self.sources.iter().find(|source| *source.graph.stream() == held.stream);
+        ShardWatermark::new(held.watermark, source.map(|source| source.delay.clone()).unwrap_or_default())
+    }
+
+    /// How late each stream is taken to show changes.
+    pub fn delays(&self) -> impl Iterator<Item = (&StreamId, SignedDuration)> {
+        self.sources.iter().map(|source| (source.graph.stream(), source.delay.value()))
+    }
+
+    /// Tells how far this machine's clock is ahead of DynamoDB's ([`ServiceClock::skew`](crate::ServiceClock::skew)), for others to see.
+    pub fn set_skew(&mut self, skew: SignedDuration) {
+        self.membership.skew = skew;
+    }
+
+    /// Tells how far a held shard is included, by its [`ShardWatermark`].
     pub fn report(&mut self, held: &HeldShard, watermark: Option<Timestamp>) {
         if let Some(reported) = self.held.get_mut(&key(held)) {
             *reported = watermark.max(*reported);
@@ -233,13 +253,10 @@ impl Worker {
 
     /// A shard's end is committed. Its children are acquired with the next tick.
     pub fn finished(&mut self, held: &HeldShard) {
-        let last = self.held.remove(&key(held)).flatten();
+        self.held.remove(&key(held));
         // Its children were stored by a call this worker did not see.
         self.looks.force();
         self.membership.changed();
-        if let Some(source) = self.source(&held.stream) {
-            source.publication.ended(held.shard.clone(), last);
-        }
     }
 
     /// The lease of a shard is lost: the shard is another worker's, or comes back with a later tick.
@@ -253,19 +270,21 @@ impl Worker {
     /// # Errors
     /// When the release cannot be written. The shard is given up all the same; others wait for the TTL.
     pub async fn release(&mut self, held: &HeldShard) -> Result<(), Error> {
-        self.held.remove(&key(held));
+        let watermark = self.held.remove(&key(held)).flatten();
         self.membership.changed();
-        let mut answer = self.streams.release(held).await;
+        let mut answer = self.streams.release(held, watermark).await;
         for _ in 1..RELEASE_TRIES {
             // A commit of this very shard whose answer came late, or a note of its children.
             let Err(Error::Conflict { .. }) = answer else { break };
             tokio::time::sleep(RELEASE_WAIT).await;
-            answer = self.streams.release(held).await;
+            answer = self.streams.release(held, watermark).await;
         }
         if answer.is_ok()
             && let Some(source) = self.source(&held.stream)
         {
-            source.graph.change(&held.shard, |shard| shard.fence.owner = None);
+            source
+                .graph
+                .change(&held.shard, |shard| (shard.fence.owner, shard.watermark) = (None, watermark.max(shard.watermark)));
         }
         answer
     }
@@ -288,7 +307,7 @@ impl Worker {
     }
 
     async fn beat(&mut self, now: Timestamp, mono: Instant) -> Result<(), Error> {
-        let read = self.sources.iter().map(|source| source.graph.stream().clone()).collect();
+        let read = self.sources.iter().map(|source| (source.graph.stream().clone(), source.delay.own())).collect();
         self.membership.beat(&self.streams, read, now, mono).await
     }
 
@@ -313,14 +332,15 @@ fn key(held: &HeldShard) -> ShardKey {
 }
 
 impl Source {
-    fn new(item: StreamItem, published: Option<Timestamp>, mono: Instant) -> Self {
+    fn new(item: StreamItem, published: Option<WatermarkItem>, mono: Instant) -> Self {
         Self {
             arn: item.arn,
             start: item.start,
             started_at: item.started_at,
             has_history: item.history,
             listing: Listing::new(item.listed_at, mono),
-            publication: Publication::new(published, mono),
+            publication: Publication::new(published.map(|published| published.watermark), mono),
+            delay: DeliveryDelay::stored(published.and_then(|published| published.delay)),
             graph: ShardGraph::new(item.id),
             follows: item.follows,
             is_closed: item.closed,

@@ -4,13 +4,14 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
+use tidemark_runtime::clock::SkewWatch;
 use utoipa::ToSchema;
 
 use crate::etag;
 
 /// A source whose watermark has not moved for longer than this has stalled; a live one moves every second, even when idle.
 pub(crate) const STALLED_AFTER: SignedDuration = SignedDuration::from_secs(60);
-/// A source whose watermark lies further back than this is being caught up with.
+/// A source whose watermark lies further back than this, and than its stream is late, is being caught up with.
 pub(crate) const LIVE_LAG_MAX: SignedDuration = SignedDuration::from_secs(10);
 
 /// The watermark of an answer, also where its body has no room for it.
@@ -25,6 +26,10 @@ pub(crate) struct Reading {
     pub watermark: Option<Timestamp>,
     /// When the watermark last moved.
     pub published_at: Option<Timestamp>,
+    /// How late the stream shows changes.
+    pub delay: SignedDuration,
+    /// How far the clock of the worker that is most wrong is ahead of DynamoDB's.
+    pub skew: SignedDuration,
     /// Whether no part of the stream was skipped.
     pub gapless: bool,
     /// Whether the stream was read from the table's beginning.
@@ -34,7 +39,7 @@ pub(crate) struct Reading {
 /// How far the source is included, and whether the numbers are exact.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 pub(crate) struct Freshness {
-    /// Every change made to the source before this instant is included; null before a worker ran.
+    /// Every change made to the source before this instant of DynamoDB's time is included; null before a worker ran.
     #[schema(value_type = Option<String>, format = DateTime, required)]
     pub watermark: Option<Timestamp>,
     /// How long ago the watermark is, in milliseconds.
@@ -60,6 +65,9 @@ pub(crate) enum Status {
     Stalled,
     /// Live or catching up, but a part of the stream was lost.
     Gap,
+    /// The clock of a worker or of this API is a second or more from DynamoDB's. Watermarks are DynamoDB's time and do not depend on it;
+    /// with the reason `clock`, one that lies in the future was stored all the same.
+    Clock,
 }
 
 /// Why numbers are not exact.
@@ -76,6 +84,28 @@ pub(crate) enum Reason {
     /// A change is missing: it did not fit into the 38 digits of a row, or what is stored for the tenant could not be read when it was
     /// to be counted. The quarantine has the change.
     BrokenRow,
+    /// The stored watermark lies in the future: it was published by a worker of an older version whose clock was ahead. What is
+    /// included is not known.
+    Clock,
+}
+
+/// The present, as this API knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Present {
+    /// DynamoDB's time, as far as it is known.
+    pub now: Timestamp,
+    /// What lies after this lies in the future for certain.
+    pub latest: Timestamp,
+    /// How far this machine's clock is ahead of DynamoDB's.
+    pub skew: SignedDuration,
+}
+
+#[cfg(test)]
+impl Present {
+    /// A present that is known for certain.
+    pub(crate) const fn at(now: Timestamp) -> Self {
+        Self { now, latest: now, skew: SignedDuration::ZERO }
+    }
 }
 
 impl Reading {
@@ -85,6 +115,8 @@ impl Reading {
             // `None` is the least: a source that nobody has read yet.
             watermark: self.watermark.min(other.watermark),
             published_at: self.published_at.min(other.published_at),
+            delay: self.delay.max(other.delay),
+            skew: if self.skew.abs() < other.skew.abs() { other.skew } else { self.skew },
             gapless: self.gapless && other.gapless,
             history_complete: self.history_complete && other.history_complete,
         }
@@ -92,22 +124,28 @@ impl Reading {
 }
 
 impl Freshness {
-    pub(crate) fn of(reading: &Reading, now: Timestamp) -> Self {
+    /// A watermark is never in the future of whoever asks: one that is stored so counts as none.
+    pub(crate) fn of(reading: &Reading, present: Present) -> Self {
+        let Present { now, latest, skew } = present;
         let moved = reading.published_at.is_some_and(|published| now.duration_since(published) <= STALLED_AFTER);
-        // A worker's clock may be a little ahead of ours.
-        let lag = reading.watermark.map(|watermark| now.duration_since(watermark).max(SignedDuration::ZERO));
+        let is_future = reading.watermark.is_some_and(|watermark| watermark > latest);
+        let watermark = reading.watermark.filter(|_| !is_future);
+        let lag = watermark.map(|watermark| now.duration_since(watermark).max(SignedDuration::ZERO));
         let status = match lag {
+            _ if is_future => Status::Clock,
             None => Status::Stalled,
             Some(_) if !moved => Status::Stalled,
+            Some(_) if reading.skew.abs().max(skew.abs()) >= SkewWatch::SKEW_MAX => Status::Clock,
             Some(_) if !reading.gapless => Status::Gap,
-            Some(lag) if lag > LIVE_LAG_MAX => Status::CatchingUp,
+            Some(lag) if lag > LIVE_LAG_MAX + reading.delay => Status::CatchingUp,
             Some(_) => Status::Live,
         };
         let lag_ms = lag.map(|lag| i64::try_from(lag.as_millis()).unwrap_or(i64::MAX));
-        let fresh = Self { watermark: reading.watermark, lag_ms, status, exact: true, reasons: Vec::new() };
+        let fresh = Self { watermark, lag_ms, status, exact: true, reasons: Vec::new() };
         // While nobody knows what is included, nothing of the past is.
         let history_lacks = !reading.history_complete || reading.watermark.is_none();
-        fresh.because(Reason::History, history_lacks).because(Reason::Gap, !reading.gapless)
+        let fresh = fresh.because(Reason::History, history_lacks).because(Reason::Gap, !reading.gapless);
+        fresh.because(Reason::Clock, is_future)
     }
 
     /// Adds a reason, if it stands.
@@ -153,6 +191,7 @@ impl Reason {
             Self::Gap => "gap",
             Self::Definitions => "definitions",
             Self::BrokenRow => "broken_row",
+            Self::Clock => "clock",
         }
     }
 }
@@ -163,14 +202,24 @@ mod tests {
 
     const NOW: Timestamp = Timestamp::constant(1_774_900_000, 0);
 
+    const PRESENT: Present = Present::at(NOW);
+    const UNREAD: Reading = Reading {
+        watermark: None,
+        published_at: None,
+        delay: SignedDuration::ZERO,
+        skew: SignedDuration::ZERO,
+        gapless: true,
+        history_complete: true,
+    };
+
     fn reading(lag_s: i64, published_s: i64) -> Reading {
         let ago = |seconds| Some(NOW - SignedDuration::from_secs(seconds));
-        Reading { watermark: ago(lag_s), published_at: ago(published_s), gapless: true, history_complete: true }
+        Reading { watermark: ago(lag_s), published_at: ago(published_s), ..UNREAD }
     }
 
     #[test]
     fn status_follows_movement_then_gaps_then_lag() {
-        let status = |reading: Reading| Freshness::of(&reading, NOW).status;
+        let status = |reading: Reading| Freshness::of(&reading, PRESENT).status;
         assert_eq!(status(reading(10, 60)), Status::Live);
         assert_eq!(status(reading(11, 1)), Status::CatchingUp);
         assert_eq!(status(reading(11, 61)), Status::Stalled);
@@ -179,13 +228,37 @@ mod tests {
     }
 
     #[test]
+    fn a_stream_that_is_late_is_live_when_all_it_has_shown_is_counted() {
+        let late = Reading { delay: SignedDuration::from_secs(75), ..reading(85, 1) };
+        assert_eq!(Freshness::of(&late, PRESENT).status, Status::Live);
+        assert_eq!(Freshness::of(&late.together(reading(86, 1)), PRESENT).status, Status::CatchingUp);
+    }
+
+    #[test]
+    fn a_clock_that_is_wrong_is_said_so_and_a_watermark_in_the_future_says_nothing() {
+        let ms = SignedDuration::from_millis;
+        for (of_worker, of_api, status) in
+            [(999, -999, Status::Live), (-1_000, 0, Status::Clock), (0, 1_000, Status::Clock), (900_000, 0, Status::Clock)]
+        {
+            let fresh = Freshness::of(&Reading { skew: ms(of_worker), ..reading(2, 1) }, Present { skew: ms(of_api), ..PRESENT });
+            assert_eq!((fresh.status, fresh.exact, fresh.lag_ms), (status, true, Some(2_000)));
+        }
+        let latest = NOW + ms(700);
+        let fresh =
+            |ahead| Freshness::of(&Reading { watermark: Some(NOW + ms(ahead)), ..reading(0, 0) }, Present { latest, ..PRESENT });
+        assert_eq!((fresh(700).status, fresh(700).lag_ms, fresh(700).exact), (Status::Live, Some(0), true));
+        let lie = fresh(701);
+        assert_eq!((lie.watermark, lie.lag_ms, lie.status, lie.reasons), (None, None, Status::Clock, vec![Reason::Clock]));
+    }
+
+    #[test]
     fn without_a_watermark_nothing_is_said_to_be_exact() {
-        let reading = Reading { watermark: None, published_at: None, gapless: true, history_complete: true };
-        let fresh = Freshness::of(&reading, NOW);
+        let reading = UNREAD;
+        let fresh = Freshness::of(&reading, PRESENT);
         assert_eq!((fresh.watermark, fresh.lag_ms, fresh.status), (None, None, Status::Stalled));
         assert_eq!((fresh.exact, fresh.exactness().as_str()), (false, r#"false; reasons="history""#));
         // Of two sources, one that nobody has read is enough.
-        let together = Freshness::of(&self::reading(1, 1).together(reading), NOW);
+        let together = Freshness::of(&self::reading(1, 1).together(reading), PRESENT);
         assert_eq!((together.exact, together.reasons), (false, vec![Reason::History]));
     }
 
@@ -194,13 +267,12 @@ mod tests {
         let (near, far) = (reading(1, 30), Reading { gapless: false, ..reading(90, 2) });
         let together = near.together(far);
         assert_eq!((together.watermark, together.published_at, together.gapless), (far.watermark, near.published_at, false));
-        let unread = Reading { watermark: None, published_at: None, gapless: true, history_complete: true };
-        assert_eq!(Freshness::of(&near.together(unread), NOW).status, Status::Stalled);
+        assert_eq!(Freshness::of(&near.together(UNREAD), PRESENT).status, Status::Stalled);
     }
 
     #[test]
     fn every_reason_is_named_once() {
-        let fresh = Freshness::of(&Reading { gapless: false, history_complete: false, ..reading(-3, 0) }, NOW);
+        let fresh = Freshness::of(&Reading { gapless: false, history_complete: false, ..reading(0, 0) }, PRESENT);
         let fresh = fresh.because(Reason::Gap, true).because(Reason::BrokenRow, false).because(Reason::Definitions, true);
         assert_eq!(fresh.reasons, [Reason::History, Reason::Gap, Reason::Definitions]);
         assert_eq!((fresh.exact, fresh.lag_ms), (false, Some(0)));

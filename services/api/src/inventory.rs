@@ -89,7 +89,7 @@ async fn together(
     let (readings, quarantined) = futures::try_join!(readings, quarantined)?;
     let reading = readings.into_iter().reduce(Reading::together).unwrap_or_else(|| sources::reading_of(None));
     let are_missed = names.iter().filter_map(|name| quarantined.get(*name)).any(QuarantineCount::are_levels_missed);
-    Ok(Freshness::of(&reading, state.now()).because(Reason::BrokenRow, are_missed))
+    Ok(Freshness::of(&reading, state.present()).because(Reason::BrokenRow, are_missed))
 }
 
 fn source_of<'a>(running: &'a Running, inventory: &Inventory) -> Option<&'a Source> {

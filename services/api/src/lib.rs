@@ -97,7 +97,21 @@ impl Api {
         let tokens = settings.oidc.clone().map(Tokens::new);
         let zones = Zones::new(store.clone());
         let (own_rates, rates_waiting) = OwnRates::new(settings.edge.own_rates_known_for);
-        let state = ApiState { store, streams, keys, key_signer, running, webhooks, limits, own_rates, answers, zones, tokens };
+        let skew_watch = Arc::default();
+        let state = ApiState {
+            store,
+            streams,
+            keys,
+            key_signer,
+            running,
+            webhooks,
+            limits,
+            own_rates,
+            answers,
+            zones,
+            skew_watch,
+            tokens,
+        };
         Ok(Self { state, edge: settings.edge.clone(), rates_waiting })
     }
 

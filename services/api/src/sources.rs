@@ -27,6 +27,8 @@ pub(crate) fn reading_of(known: Option<StreamWatermark>) -> Reading {
     Reading {
         watermark: known.and_then(|known| known.watermark),
         published_at: known.and_then(|known| known.published_at),
+        delay: known.and_then(|known| known.delay).unwrap_or_default(),
+        skew: known.map(|known| known.skew).unwrap_or_default(),
         gapless: known.is_none_or(|known| known.exact),
         history_complete: known.is_none_or(|known| known.history_complete),
     }

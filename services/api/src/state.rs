@@ -6,12 +6,15 @@ use jiff::Timestamp;
 use tidemark_domain::definition::{Source, TenantRule};
 use tidemark_domain::running::RunningMetric;
 use tidemark_domain::{MetricName, Running};
+use tidemark_runtime::clock::{self, SkewWatch};
 use tidemark_runtime::settings::SecretKeys;
 use tidemark_store::{KeySigner, RunningDefinitions, Store, Tenant};
 use tidemark_streams::Streams;
+use tokio::time::Instant;
 
 use crate::answers::Answers;
 use crate::auth::oidc::Tokens;
+use crate::freshness::Present;
 use crate::limits::Limits;
 use crate::own_rates::OwnRates;
 use crate::problem::ApiError;
@@ -34,14 +37,23 @@ pub(crate) struct ApiState {
     pub own_rates: OwnRates,
     pub answers: Answers,
     pub zones: Zones,
+    pub skew_watch: Arc<SkewWatch>,
     /// `None`: API keys alone are accepted.
     pub tokens: Option<Tokens>,
 }
 
 impl ApiState {
-    /// The present instant; handlers read it once and pass it on.
+    /// The present instant, by DynamoDB's clock as far as it is known; handlers read it once and pass it on.
     pub(crate) fn now(&self) -> Timestamp {
-        tidemark_runtime::clock::now()
+        self.streams.now_or(clock::now())
+    }
+
+    /// The present that a watermark is compared with, which was read before.
+    pub(crate) fn present(&self) -> Present {
+        let (own, mono, clock) = (clock::now(), Instant::now(), self.streams.clock());
+        let skew = clock.skew(own, mono);
+        self.skew_watch.note(skew);
+        Present { now: own - skew, latest: clock.latest_at(mono).unwrap_or(own), skew }
     }
 
     /// The running definitions, as of at most a few seconds ago.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use tidemark_runtime::clock;
 use tidemark_runtime::process::chain;
 use tidemark_streams::{GapReason, Page, ReadError, ShardReader};
@@ -52,13 +51,10 @@ pub(crate) enum Fetched {
     Refused,
 }
 
-/// A page, when it was asked for, and the memory it holds.
+/// A page, and the memory it holds.
 #[derive(Debug)]
 pub(crate) struct FetchedPage {
     pub(crate) page: Page,
-    pub(crate) asked_at: Timestamp,
-    /// Nothing more was there to be read.
-    pub(crate) at_tip: bool,
     pub(crate) memory: OwnedSemaphorePermit,
 }
 
@@ -80,13 +76,12 @@ pub(crate) async fn fetch(mut reader: ShardReader, pages: Sender<Fetched>, budge
 /// units, as the one before it.
 async fn step(reader: &mut ShardReader, pages: &Sender<Fetched>, budget: &Budget, expected: &mut u32) -> Option<Duration> {
     let mut memory = budget.reserve(*expected).await;
-    let asked_at = clock::now();
     let fetched = match reader.next(clock::now).await {
         Ok(page) => {
             let held = units(COPIES * page.records.iter().map(weight::of_record).sum::<usize>());
             budget.correct(&mut memory, held);
             *expected = held.max(units(PAGE_BYTES));
-            Fetched::Page(FetchedPage { page, asked_at, at_tip: !reader.pause().is_zero(), memory })
+            Fetched::Page(FetchedPage { page, memory })
         }
         Err(ReadError::Trimmed) => Fetched::Lost(GapReason::Trimmed),
         Err(ReadError::Aged) => Fetched::Lost(GapReason::Aged),

@@ -1,5 +1,6 @@
 //! The worker's OpenTelemetry instruments. Attributes are bounded: never a tenant, an item or a shard.
 
+use jiff::SignedDuration;
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{Counter, Gauge, Histogram};
 use tidemark_streams::{GapReason, ShardCounts};
@@ -19,6 +20,7 @@ pub struct Instruments {
     contended: Counter<u64>,
     alert_events: Counter<u64>,
     watermark_lag_seconds: Gauge<f64>,
+    delivery_delay_seconds: Gauge<f64>,
     shards: Gauge<u64>,
     stream_shards: Gauge<u64>,
     gaps: Counter<u64>,
@@ -55,6 +57,11 @@ impl Default for Instruments {
                 .f64_gauge("tidemark.ingest.watermark.lag")
                 .with_unit("s")
                 .with_description("Age of the watermark, by source")
+                .build(),
+            delivery_delay_seconds: meter
+                .f64_gauge("tidemark.ingest.delivery.delay")
+                .with_unit("s")
+                .with_description("How late a source's stream is taken to show changes, by source")
                 .build(),
             shards: meter.u64_gauge("tidemark.ingest.shards").with_description("Shards this worker holds").build(),
             stream_shards: meter
@@ -96,6 +103,11 @@ impl Instruments {
 
     pub fn watermark_lag(&self, source: &str, seconds: f64) {
         self.watermark_lag_seconds.record(seconds, &[KeyValue::new("source", source.to_owned())]);
+    }
+
+    /// How late a source's stream is taken to show changes.
+    pub fn delivery_delay(&self, source: &str, delay: SignedDuration) {
+        self.delivery_delay_seconds.record(delay.as_secs_f64(), &[KeyValue::new("source", source.to_owned())]);
     }
 
     pub fn shards_held(&self, count: usize) {

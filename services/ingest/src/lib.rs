@@ -36,7 +36,7 @@ use std::sync::Arc;
 use aws_types::SdkConfig;
 use tidemark_domain::{Definitions, Running, SourceName};
 use tidemark_runtime::aws::calls;
-use tidemark_runtime::clock;
+use tidemark_runtime::clock::{self, SkewWatch};
 use tidemark_runtime::health::Health;
 use tidemark_runtime::process::chain;
 use tidemark_store::{AdoptError, RunningDefinitions, Store};
@@ -156,6 +156,7 @@ impl Ingest {
             pipelines: HashMap::new(),
             pause_switch,
             troubles,
+            skew_watch: SkewWatch::default(),
             slots,
         };
         Ok(Self { supervisor, dispatcher, pool_task })
@@ -219,6 +220,8 @@ async fn join_once(store: &Store, streams: &Streams, settings: &Settings, file: 
     let sources = described.iter().map(|(name, stream)| (stream.id.table().to_owned(), name.clone())).collect();
     let config = WorkerConfig { name: settings.worker_id.clone(), lease_ttl: settings.lease_ttl, start: settings.start };
     let described = described.into_iter().map(|(_, stream)| stream).collect();
-    let worker = Worker::start(streams.clone(), config, described, clock::now(), Instant::now()).await?;
+    // Its answers have told DynamoDB's time by now: a start at the present moment must not lie in the future.
+    let now = streams.now_or(clock::now());
+    let worker = Worker::start(streams.clone(), config, described, now, Instant::now()).await?;
     Ok(Joined { running: adopted.running, sources, worker })
 }

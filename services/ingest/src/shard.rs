@@ -59,6 +59,13 @@ pub(crate) struct Shared {
     pub(crate) pause: Pause,
 }
 
+impl Shared {
+    /// DynamoDB's time: this machine's clock may be wrong.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.streams.now_or(tidemark_runtime::clock::now())
+    }
+}
+
 /// How a shard's pipeline came to its end.
 #[derive(Debug)]
 pub(crate) enum Ended {
@@ -135,14 +142,19 @@ impl Resort {
 }
 
 impl ShardTask {
-    pub(crate) fn new(shared: Shared, source: SourceName, arn: StreamArn, held: HeldShard) -> Self {
+    pub(crate) fn new(
+        shared: Shared,
+        source: SourceName,
+        arn: StreamArn,
+        (held, watermark): (HeldShard, ShardWatermark),
+    ) -> Self {
         Self {
             shared,
             source,
             arn,
             held,
-            watermark: ShardWatermark::default(),
-            published: watch::Sender::new(None),
+            published: watch::Sender::new(watermark.value()),
+            watermark,
             advanced_at: Instant::now(),
             harmless: 0,
             records_max: usize::MAX,
@@ -190,7 +202,7 @@ impl ShardTask {
     async fn step_over_gap(&mut self, reason: GapReason, stop: &CancellationToken) -> Result<(), Ended> {
         let mut backoff = Backoff::default();
         loop {
-            let now = tidemark_runtime::clock::now();
+            let now = self.shared.now();
             match self.shared.streams.record_gap(&self.held, reason, now).await {
                 Ok(held) => {
                     tracing::error!(shard = %held.shard, reason = reason.as_str(), "history was lost before it was read: a gap is recorded");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use tidemark_domain::SourceName;
-use tidemark_runtime::clock;
+use tidemark_runtime::clock::{self, SkewWatch};
 use tidemark_runtime::health::{Health, Progress};
 use tidemark_runtime::process::chain;
 use tidemark_store::{SLOTS, Slot};
@@ -45,6 +45,7 @@ pub(crate) struct Supervisor {
     pub(crate) pipelines: HashMap<task::Id, Pipeline>,
     pub(crate) pause_switch: PauseSwitch,
     pub(crate) troubles: Troubles,
+    pub(crate) skew_watch: SkewWatch,
     /// The slots that this worker's dispatcher is to look at.
     pub(crate) slots: watch::Sender<BTreeSet<Slot>>,
 }
@@ -102,7 +103,8 @@ impl Supervisor {
     /// Does what is due; says whether all of it went well.
     async fn tick(&mut self, stop: &CancellationToken) -> bool {
         self.report();
-        let ticked = self.worker.tick(clock::now(), Instant::now()).await;
+        self.check_clock();
+        let ticked = self.worker.tick(self.shared.now(), Instant::now()).await;
         self.pause_switch.set(self.worker.is_paused(Instant::now()));
         self.share_slots();
         self.hand_over();
@@ -126,6 +128,13 @@ impl Supervisor {
         self.count_shards();
         self.measure_lag();
         !self.worker.is_held_up()
+    }
+
+    /// Compares this machine's clock with DynamoDB's.
+    fn check_clock(&mut self) {
+        let skew = self.shared.streams.clock().skew(clock::now(), Instant::now());
+        self.skew_watch.note(skew);
+        self.worker.set_skew(skew);
     }
 
     /// Tells the dispatcher which slots are this worker's.
@@ -167,7 +176,8 @@ impl Supervisor {
     fn start(&mut self, held: HeldShard, stop: &CancellationToken) {
         let source = self.sources.get(held.stream.table()).expect("only tables of sources are read").clone();
         let arn = self.worker.arn(&held.stream).expect("the worker reads the streams it acquires shards of").clone();
-        let task = ShardTask::new(self.shared.clone(), source, arn, held.clone());
+        let watermark = self.worker.shard_watermark(&held);
+        let task = ShardTask::new(self.shared.clone(), source, arn, (held.clone(), watermark));
         let stop = stop.child_token();
         let pipeline = Pipeline { held, watermark: task.watermark(), stop: stop.clone() };
         let id = self.shards.spawn(task.run(stop)).id();
@@ -217,7 +227,7 @@ impl Supervisor {
 
     async fn drain(mut self) {
         let deadline = Instant::now() + DRAIN;
-        if let Err(error) = self.worker.drain(clock::now(), Instant::now()).await {
+        if let Err(error) = self.worker.drain(self.shared.now(), Instant::now()).await {
             tracing::warn!(error = %chain(&error), "the drain could not be announced");
         }
         let mut ticks = tokio::time::interval(TICK);
@@ -245,7 +255,7 @@ impl Supervisor {
 
     async fn tick_while_draining(&mut self) {
         self.report();
-        match self.worker.tick(clock::now(), Instant::now()).await {
+        match self.worker.tick(self.shared.now(), Instant::now()).await {
             // Acquired by the last tick before, which failed after that.
             Ok(acquired) => {
                 for held in acquired {
@@ -282,7 +292,7 @@ impl Supervisor {
     }
 
     fn measure_lag(&self) {
-        let now = clock::now();
+        let now = self.shared.now();
         // None of a source's shards, no lag: its last one must not stay.
         let mut lags: HashMap<&SourceName, f64> = self.sources.values().map(|source| (source, 0.0)).collect();
         for Pipeline { held, watermark, .. } in self.pipelines.values() {
@@ -293,6 +303,11 @@ impl Supervisor {
         }
         for (source, seconds) in lags {
             self.shared.instruments.watermark_lag(source.as_str(), seconds);
+        }
+        for (stream, delay) in self.worker.delays() {
+            if let Some(source) = self.sources.get(stream.table()) {
+                self.shared.instruments.delivery_delay(source.as_str(), delay);
+            }
         }
     }
 }

@@ -91,6 +91,8 @@ async fn the_watermark_moves_on_while_nothing_happens_and_includes_what_was_writ
     with_settings!({ sort_maps => true }, {
         assert_json_snapshot!("status_of_a_live_source", report, {
             ".data[].watermark" => "[watermark]", ".data[].lag_ms" => "[lag_ms]",
+            // A busy machine may read a record late.
+            ".data[].delivery_delay_ms" => "[delivery_delay_ms]",
         });
     });
     shop.close().await;

@@ -8,7 +8,7 @@ use crate::control::attribute::{Item, text_of};
 use crate::control::shard::ShardItem;
 use crate::id::{ShardId, StreamId, WorkerId};
 use crate::position::SequenceNumber;
-use crate::testing::{Emulator, shard_id};
+use crate::testing::{Emulator, at, shard_id};
 
 fn after(number: u32) -> Position {
     Position::After(SequenceNumber::new(&number.to_string()).unwrap())
@@ -50,6 +50,25 @@ async fn a_step_is_committed_once_however_often_it_is_sent() {
 }
 
 #[tokio::test]
+async fn up_to_when_a_shard_is_included_is_stored_with_its_steps_and_its_release_and_never_taken_back() {
+    let emulator = Emulator::start().await;
+    let held = held(&emulator, shard_id("s")).await;
+    let stored = async || emulator.streams.shard(&stream(), &shard_id("s")).await.unwrap().unwrap().watermark;
+    let step = held.advance(&after(7), 3).with_watermark(Some(at(40)));
+    assert_eq!(emulator.streams.advance(&step).await.unwrap(), Verdict::Committed);
+    assert_eq!(stored().await, Some(at(40)));
+    let held = held.after(&step);
+    let step = held.advance(&after(8), 3).with_watermark(Some(at(30)));
+    assert_eq!(emulator.streams.advance(&step).await.unwrap(), Verdict::Committed);
+    assert_eq!(stored().await, Some(at(40)), "a record whose time is earlier");
+    emulator.streams.release(&held.after(&step), Some(at(50))).await.unwrap();
+    assert_eq!(stored().await, Some(at(50)));
+    let seen = emulator.streams.shard(&stream(), &shard_id("s")).await.unwrap().unwrap();
+    let next = emulator.streams.acquire(&stream(), &seen, &me()).await.unwrap().unwrap();
+    assert_eq!(next.watermark, Some(at(50)), "whoever comes next knows it");
+}
+
+#[tokio::test]
 async fn a_zombies_step_is_refused() {
     let emulator = Emulator::start().await;
     let zombie = held(&emulator, shard_id("s")).await;
@@ -69,8 +88,8 @@ async fn a_zombies_step_is_refused() {
 async fn a_released_shard_takes_no_more_steps() {
     let emulator = Emulator::start().await;
     let held = held(&emulator, shard_id("s")).await;
-    emulator.streams.release(&held).await.unwrap();
-    emulator.streams.release(&held).await.unwrap();
+    emulator.streams.release(&held, None).await.unwrap();
+    emulator.streams.release(&held, None).await.unwrap();
     assert_eq!(emulator.streams.advance(&held.advance(&after(7), 0)).await.unwrap(), Verdict::LeaseLost);
 }
 

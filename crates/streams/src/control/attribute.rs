@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::str::FromStr;
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::key::{PARTITION, SORT};
 
@@ -69,6 +69,11 @@ pub(crate) fn flag(item: &Item, attribute: &'static str) -> Result<bool, Malform
 pub(crate) fn instant_ms(item: &Item, attribute: &'static str) -> Result<Option<Timestamp>, Malformed> {
     let ms: Option<i64> = optional_number(item, attribute)?;
     ms.map(Timestamp::from_millisecond).transpose().map_err(|_| Malformed::new(item, attribute))
+}
+
+/// An optional span in milliseconds.
+pub(crate) fn span_ms(item: &Item, attribute: &'static str) -> Result<Option<SignedDuration>, Malformed> {
+    Ok(optional_number(item, attribute)?.map(SignedDuration::from_millis))
 }
 
 /// A set of texts, as the type they stand for; absent is empty.

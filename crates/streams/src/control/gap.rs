@@ -100,14 +100,19 @@ impl Streams {
         items.iter().map(|item| GapItem::of_item(item).map_err(Error::from)).collect()
     }
 
-    /// Records that history after the held position is gone, and goes on at the oldest record there is. The epoch rises,
-    /// because the position moves backwards: whatever was sent under the old lease is refused.
+    /// Records that history after the held position is gone, and goes on at the oldest record there is. A position behind a record stays:
+    /// records up to it, should they be there after all, are not read again. The epoch rises: whatever was sent under the old lease is
+    /// refused.
     ///
     /// # Errors
     /// [`Error::LeaseLost`] when the shard is no longer held at this position. After a retryable error the gap may have
     /// been recorded; calling again settles it.
     pub async fn record_gap(&self, held: &HeldShard, reason: GapReason, now: Timestamp) -> Result<HeldShard, Error> {
-        self.step_over(held, Position::TrimHorizon, reason, now).await
+        let to = match &held.position {
+            position @ Position::After(_) => position.clone(),
+            _ => Position::TrimHorizon,
+        };
+        self.step_over(held, to, reason, now).await
     }
 
     /// Makes a step without the effects of its records, and records them as a gap.
@@ -136,7 +141,8 @@ impl Streams {
         let gap = GapItem { shard: held.shard.clone(), position: held.position.clone(), reason, detected_at: now };
         let step = self.step_over_gap(held, &to);
         let lease = Lease { epoch: held.lease.epoch + 1, ..held.lease.clone() };
-        let stepped = HeldShard { lease, whole_until: None, ..held.moved(to) };
+        let is_trimmed = matches!(to, Position::After(_));
+        let stepped = HeldShard { lease, whole_until: None, is_trimmed, ..held.moved(to) };
         let step = TransactWriteItem::builder().update(step).build();
         match self.transact(step, gap, &held.stream).await {
             Ok(()) => Ok(stepped),

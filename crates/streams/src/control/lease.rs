@@ -1,10 +1,11 @@
 //! The expressions by which shards are created, opened, and change hands.
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
+use jiff::Timestamp;
 
 use super::attribute::{number_value, text_value};
 use super::key::{Key, PARTITION};
-use super::shard::{CHILDREN, DEFS, EPOCH, OPENED, OWNER, POSITION, ShardItem};
+use super::shard::{CHILDREN, DEFS, EPOCH, OPENED, OWNER, POSITION, ShardItem, WATERMARK_MS};
 use crate::advance::refused;
 use crate::client::Streams;
 use crate::error::Error;
@@ -48,19 +49,26 @@ impl Streams {
         Ok(won.then(|| HeldShard::new(self.control_table.clone(), stream.clone(), lease, &stored)))
     }
 
-    /// Gives a lease back, so that the next worker need not wait. A lease already lost is given back already.
-    pub(crate) async fn release(&self, held: &HeldShard) -> Result<(), Error> {
+    /// Gives a lease back, so that the next worker need not wait, and stores up to when the shard is included. A lease already lost is
+    /// given back already.
+    pub(crate) async fn release(&self, held: &HeldShard, watermark: Option<Timestamp>) -> Result<(), Error> {
         let request = self
             .dynamodb
             .update_item()
             .table_name(&*self.control_table)
             .set_key(Some(Key::shard(&held.stream, &held.shard).into_item()))
-            .update_expression("REMOVE #owner")
             .condition_expression("#owner = :me AND #epoch = :epoch")
             .expression_attribute_names("#owner", OWNER)
             .expression_attribute_names("#epoch", EPOCH)
             .expression_attribute_values(":me", text_value(&held.lease.owner))
             .expression_attribute_values(":epoch", number_value(held.lease.epoch));
+        let request = match watermark.max(held.watermark) {
+            None => request.update_expression("REMOVE #owner"),
+            Some(watermark) => request
+                .update_expression("SET #watermark = :watermark REMOVE #owner")
+                .expression_attribute_names("#watermark", WATERMARK_MS)
+                .expression_attribute_values(":watermark", number_value(watermark.as_millisecond())),
+        };
         match request.send().await {
             Ok(_) => Ok(()),
             Err(error) if refused(&error).is_some() => Ok(()),

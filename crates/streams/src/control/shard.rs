@@ -2,9 +2,10 @@
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use futures::future::try_join_all;
+use jiff::Timestamp;
 
 use super::attribute::{
-    Item, Malformed, flag, number, number_value, optional_number, optional_parsed, parsed, text_set, text_value,
+    Item, Malformed, flag, instant_ms, number, number_value, optional_number, optional_parsed, parsed, text_set, text_value,
 };
 use super::key::{self, Key};
 use crate::client::Streams;
@@ -22,6 +23,7 @@ pub(crate) const CHILDREN: &str = "children";
 pub(crate) const STATE: &str = "state";
 pub(crate) const GAP: &str = "gap";
 pub(crate) const UNLISTED: &str = "unlisted";
+pub(crate) const WATERMARK_MS: &str = "watermark_ms";
 const CREATED_MS: &str = "created_ms";
 
 /// Where a shard is in its life.
@@ -88,6 +90,8 @@ pub(crate) struct ShardItem {
     pub(crate) gap: bool,
     /// The stream has not listed it for a while, though it is unfinished.
     pub(crate) unlisted: bool,
+    /// Up to when it is included, as its last owner stored it with a commit or when it released the lease.
+    pub(crate) watermark: Option<Timestamp>,
     /// When its item may be deleted, in epoch seconds: it is finished, and nothing needs it any more.
     pub(crate) expires_at: Option<i64>,
 }
@@ -105,12 +109,23 @@ impl ShardItem {
             state: ShardState::Active,
             gap: false,
             unlisted: false,
+            watermark: None,
             expires_at: None,
         }
     }
 
     pub(crate) fn is_finished(&self) -> bool {
         self.state != ShardState::Active
+    }
+
+    /// Up to when the shard is included as far as its item tells: what was stored, or, of one that was never read, when it begins.
+    pub(crate) fn included_up_to(&self) -> Option<Timestamp> {
+        let begins_ms = match self.fence.position {
+            Position::TrimHorizon => self.shard.created_ms(),
+            Position::At(ms) => Some(ms),
+            Position::After(_) | Position::ShardEnd => None,
+        };
+        self.watermark.or_else(|| Timestamp::from_millisecond(begins_ms?).ok())
     }
 
     pub(crate) fn of_item(item: &Item) -> Result<Self, Malformed> {
@@ -123,6 +138,7 @@ impl ShardItem {
             state: parsed(item, STATE)?,
             gap: flag(item, GAP)?,
             unlisted: flag(item, UNLISTED)?,
+            watermark: instant_ms(item, WATERMARK_MS)?,
             expires_at: optional_number(item, key::EXPIRES_AT)?,
         })
     }
@@ -154,6 +170,9 @@ impl ShardItem {
         }
         if self.unlisted {
             set(UNLISTED, AttributeValue::Bool(true));
+        }
+        if let Some(watermark) = self.watermark {
+            set(WATERMARK_MS, number_value(watermark.as_millisecond()));
         }
         if let Some(at) = self.expires_at {
             set(key::EXPIRES_AT, number_value(at));
@@ -190,12 +209,14 @@ mod tests {
             parent in proptest::option::of(shard_id()),
             children in proptest::collection::btree_set(shard_id(), 0..3),
             (opened, gap, unlisted) in any::<(bool, bool, bool)>(),
+            watermark in proptest::option::of(0i64..4_000_000_000_000),
             expires_at in proptest::option::of(any::<i64>()),
             state in prop_oneof![Just(ShardState::Active), Just(ShardState::Done), Just(ShardState::Lost)],
         ) -> ShardItem {
             let fence = Fence { owner, epoch, position, defs };
             let children = children.into_iter().collect();
-            ShardItem { shard, fence, parent, opened, children, state, gap, unlisted, expires_at }
+            let watermark = watermark.map(|ms| Timestamp::from_millisecond(ms).unwrap());
+            ShardItem { shard, fence, parent, opened, children, state, gap, unlisted, watermark, expires_at }
         }
     }
 

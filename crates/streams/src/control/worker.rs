@@ -1,12 +1,12 @@
 //! The worker item: one process's sign of life.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use aws_sdk_dynamodb::error::ProvideErrorMetadata;
 use aws_sdk_dynamodb::types::AttributeValue;
 use jiff::{SignedDuration, Timestamp};
 
-use super::attribute::{Item, Malformed, number, number_value, parsed, text_value};
+use super::attribute::{Item, Malformed, number, number_value, parsed, span_ms, text_value};
 use super::key::{self, Key};
 use super::seen::{self, Seen};
 use crate::client::Streams;
@@ -21,6 +21,8 @@ const STATUS: &str = "status";
 const SEEN: &str = "seen";
 const STREAMS: &str = "streams";
 const CHANGES: &str = "changes";
+const DELAYS: &str = "delays";
+const SKEW_MS: &str = "skew_ms";
 
 /// Whether a worker takes shards.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -52,6 +54,16 @@ fn streams_of(item: &Item) -> Result<BTreeSet<StreamId>, Malformed> {
     streams.and_then(|streams| streams.iter().map(stream).collect()).ok_or_else(|| Malformed::new(item, STREAMS))
 }
 
+/// `<stream>` → milliseconds.
+fn delays_of(item: &Item) -> Result<BTreeMap<StreamId, SignedDuration>, Malformed> {
+    let malformed = || Malformed::new(item, DELAYS);
+    let Some(value) = item.get(DELAYS) else { return Ok(BTreeMap::new()) };
+    let delay = |(stream, ms): (&String, &AttributeValue)| {
+        Some((stream.parse().ok()?, SignedDuration::from_millis(ms.as_n().ok()?.parse().ok()?)))
+    };
+    value.as_m().map_err(|_| malformed())?.iter().map(|entry| delay(entry).ok_or_else(malformed)).collect()
+}
+
 /// `<stream>/<shard>` → watermark.
 fn seen_of(item: &Item) -> Result<Seen, Malformed> {
     let malformed = || Malformed::new(item, SEEN);
@@ -74,6 +86,10 @@ pub(crate) struct WorkerItem {
     pub(crate) streams: BTreeSet<StreamId>,
     /// How often it has changed which shards there are and who holds them: others read the shards again when this moves.
     pub(crate) changes: u64,
+    /// How late the streams show changes, as far as this worker has learnt it.
+    pub(crate) delays: BTreeMap<StreamId, SignedDuration>,
+    /// How far its clock is ahead of DynamoDB's; negative: behind.
+    pub(crate) skew: SignedDuration,
     /// What a worker of an older version has seen of its shards. This one tells it in [`seen`]'s items, which that one does not
     /// know: while it publishes a watermark, shards of newer workers hold it where it is.
     pub(crate) seen: Seen,
@@ -87,18 +103,21 @@ impl WorkerItem {
             status: parsed(item, STATUS)?,
             streams: streams_of(item)?,
             changes: number(item, CHANGES)?,
+            delays: delays_of(item)?,
+            skew: span_ms(item, SKEW_MS)?.unwrap_or_default(),
             seen: seen_of(item)?,
         })
     }
 }
 
-const EXPRESSION: &str = "SET #status = :status, #streams = :streams, #changes = :changes, #expires_at = :expires_at \
-    ADD #beat :one";
+const EXPRESSION: &str = "SET #status = :status, #streams = :streams, #changes = :changes, #delays = :delays, \
+    #skew_ms = :skew, #expires_at = :expires_at ADD #beat :one";
 
 impl Streams {
     /// Shows that a worker lives.
     pub(crate) async fn beat(&self, worker: &WorkerItem, now: Timestamp) -> Result<(), Error> {
-        let WorkerItem { id, beat: _, status, streams, changes, seen: _ } = worker;
+        let WorkerItem { id, beat: _, status, streams, changes, delays, skew, seen: _ } = worker;
+        let delays = delays.iter().map(|(stream, delay)| (stream.to_string(), number_value(delay.as_millis()))).collect();
         let request = self
             .dynamodb
             .update_item()
@@ -108,11 +127,15 @@ impl Streams {
             .expression_attribute_names("#status", STATUS)
             .expression_attribute_names("#streams", STREAMS)
             .expression_attribute_names("#changes", CHANGES)
+            .expression_attribute_names("#delays", DELAYS)
+            .expression_attribute_names("#skew_ms", SKEW_MS)
             .expression_attribute_names("#expires_at", key::EXPIRES_AT)
             .expression_attribute_names("#beat", BEAT)
             .expression_attribute_values(":status", text_value(status.as_str()))
             .expression_attribute_values(":streams", AttributeValue::L(streams.iter().map(text_value).collect()))
             .expression_attribute_values(":changes", number_value(*changes))
+            .expression_attribute_values(":delays", AttributeValue::M(delays))
+            .expression_attribute_values(":skew", number_value(skew.as_millis()))
             .expression_attribute_values(":expires_at", number_value((now + KEPT).as_second()))
             .expression_attribute_values(":one", number_value(1));
         request.send().await.map_err(|error| self.failed("UpdateItem", error))?;

@@ -48,6 +48,15 @@ fn reader_until(stream: &FakeStream, position: Position, whole_until: Option<Tim
     ShardReader::new(streams, FakeStream::source().arn, &HeldShard { whole_until, ..held })
 }
 
+/// A reader of a shard of which records behind the position are gone.
+fn reader_behind_gap(stream: &FakeStream, position: Position) -> ShardReader {
+    let ShardReader { streams, arn, .. } = reader(stream, position.clone());
+    let stored = ShardItem::unread(shard_id("s"), None, position);
+    let lease = Lease { owner: WorkerId::new("w.1").unwrap(), epoch: 2 };
+    let held = HeldShard::new(streams.control_table.clone(), FakeStream::source().id, lease, &stored);
+    ShardReader::new(streams, arn, &HeldShard { is_trimmed: true, ..held })
+}
+
 fn after(number: u32) -> Position {
     Position::After(SequenceNumber::new(&number.to_string()).unwrap())
 }
@@ -108,6 +117,24 @@ async fn a_beginning_that_the_first_record_passed_is_taken_anew_and_no_gap() {
     assert_eq!(numbers(&reader(&fresh, Position::TrimHorizon).next(|| at(0)).await.unwrap()), ["9"]);
     let always = script(vec![passed(), passed(), passed()]);
     assert!(matches!(reader(&always, Position::TrimHorizon).next(|| at(0)).await, Err(ReadError::Trimmed)));
+}
+
+#[tokio::test]
+async fn behind_a_gap_nothing_up_to_the_position_is_read_again() {
+    // The stream said that records were gone, and they are there all the same.
+    let stream = script(vec![
+        ("GetRecords", page(&[record(5, 5), record(6, 5)], Some("a"))),
+        ("GetRecords", refusal("ExpiredIteratorException")),
+        ("GetRecords", page(&[record(6, 5), record(7, 5), record(8, 5)], Some("b"))),
+        ("GetRecords", page(&[record(9, 5)], Some("c"))),
+    ]);
+    let mut reader = reader_behind_gap(&stream, after(7));
+    let old = reader.next(|| at(0)).await.unwrap();
+    assert_eq!((old.records.len(), old.skipped, old.is_empty()), (0, 2, false));
+    assert_eq!(numbers(&reader.next(|| at(0)).await.unwrap()), ["8"]);
+    assert_eq!(numbers(&reader.next(|| at(0)).await.unwrap()), ["9"]);
+    let of_type = |(call, body): &(String, Value)| (call == "GetShardIterator").then(|| body["ShardIteratorType"].clone());
+    assert_eq!(stream.calls().iter().filter_map(of_type).collect::<Vec<_>>(), ["TRIM_HORIZON", "TRIM_HORIZON"]);
 }
 
 /// The shard of the next tests is whole until second 0.

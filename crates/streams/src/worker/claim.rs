@@ -45,7 +45,7 @@ impl Worker {
             let Some(item) = source.graph.shard(&shard).cloned() else { continue };
             match source.claim(&self.streams, &item, &me).await {
                 Ok(Some(held)) => {
-                    self.held.insert(key(&held), None);
+                    self.held.insert(key(&held), held.watermark);
                     self.acquired.push(held);
                     self.membership.excuse(mono);
                     self.membership.changed();

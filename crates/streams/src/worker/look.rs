@@ -89,6 +89,9 @@ impl Worker {
             self.settle_succession();
         }
         self.membership.observe(workers, mono);
+        for source in &self.sources {
+            source.delay.others(self.membership.delay_by_others(source.graph.stream(), mono));
+        }
         self.looks.workers_at = Some(mono);
         for dead in self.membership.to_forget(mono) {
             match self.streams.forget_dead(&dead).await {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
 use crate::client::Streams;
@@ -31,6 +31,8 @@ pub(super) struct Membership {
     lease_ttl: Duration,
     status: WorkerStatus,
     changes: u64,
+    /// How far this machine's clock is ahead of DynamoDB's.
+    pub(super) skew: SignedDuration,
     beat_due: Instant,
     /// When the last beat that succeeded was sent: its effect is not later than that.
     last_beat: Instant,
@@ -54,6 +56,7 @@ impl Membership {
             lease_ttl,
             status: WorkerStatus::Active,
             changes: 0,
+            skew: SignedDuration::ZERO,
             beat_due: mono,
             last_beat: mono,
             peers: BTreeMap::new(),
@@ -73,16 +76,25 @@ impl Membership {
         mono >= self.beat_due
     }
 
-    /// Beats, saying which streams this worker reads.
+    /// Beats, saying which streams this worker reads, what it has learnt of their delays, and how wrong its clock is.
     pub(super) async fn beat(
         &mut self,
         streams: &Streams,
-        read: BTreeSet<StreamId>,
+        read: BTreeMap<StreamId, Option<SignedDuration>>,
         now: Timestamp,
         mono: Instant,
     ) -> Result<(), Error> {
-        let (id, status, changes) = (self.id.clone(), self.status, self.changes);
-        streams.beat(&WorkerItem { id, beat: 0, status, streams: read, changes, seen: Seen::new() }, now).await?;
+        let me = WorkerItem {
+            id: self.id.clone(),
+            beat: 0,
+            status: self.status,
+            streams: read.keys().cloned().collect(),
+            changes: self.changes,
+            delays: read.into_iter().filter_map(|(stream, delay)| Some((stream, delay?))).collect(),
+            skew: self.skew,
+            seen: Seen::new(),
+        };
+        streams.beat(&me, now).await?;
         self.last_beat = mono;
         self.beat_due = mono + self.interval();
         Ok(())
@@ -172,6 +184,17 @@ impl Membership {
         live.map(|(_, peer)| &peer.item)
     }
 
+    /// The largest delay of a stream that live others have learnt.
+    pub(super) fn delay_by_others(&self, stream: &StreamId, mono: Instant) -> Option<SignedDuration> {
+        self.others(mono).filter_map(|worker| worker.delays.get(stream).copied()).max()
+    }
+
+    /// The skew of the live worker whose clock is most wrong.
+    pub(super) fn largest_skew(&self, mono: Instant) -> SignedDuration {
+        let skews = self.others(mono).map(|worker| worker.skew).chain([self.skew]);
+        skews.max_by_key(|skew| skew.unsigned_abs()).unwrap_or_default()
+    }
+
     /// The dead others, if it is for this worker to forget them: one of the live ones does. Nothing is theirs any more, and whoever starts
     /// next would wait for each of them once more, as it cannot know for how long they have been silent.
     pub(super) fn to_forget(&self, mono: Instant) -> Vec<WorkerItem> {
@@ -198,7 +221,16 @@ mod tests {
 
     fn worker(id: &str, beat: u64, status: WorkerStatus) -> WorkerItem {
         let streams = BTreeSet::from([stream()]);
-        WorkerItem { id: WorkerId::new(id).unwrap(), beat, status, streams, changes: 0, seen: Seen::new() }
+        WorkerItem {
+            id: WorkerId::new(id).unwrap(),
+            beat,
+            status,
+            streams,
+            changes: 0,
+            delays: BTreeMap::new(),
+            skew: SignedDuration::ZERO,
+            seen: Seen::new(),
+        }
     }
 
     fn stream() -> StreamId {

@@ -1,7 +1,6 @@
 //! What a worker tells of its streams: how far each is included (the least of its shards' watermarks, published once a second
 //! while it moves), and to the application how its shards are and which gaps there were.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,6 +8,7 @@ use tokio::time::Instant;
 
 use super::{Source, Worker};
 use crate::control::GapReason;
+use crate::control::watermark::WatermarkItem;
 use crate::error::Error;
 use crate::id::{ShardId, StreamId, WorkerId};
 use crate::status::ShardCounts;
@@ -21,17 +21,11 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub(super) struct Publication {
     watermark: Option<Timestamp>,
     due: Instant,
-    /// The last watermarks of shards this worker has finished: they bound the stream until their children are stored.
-    ended: BTreeMap<ShardId, Option<Timestamp>>,
 }
 
 impl Publication {
     pub(super) fn new(watermark: Option<Timestamp>, mono: Instant) -> Self {
-        Self { watermark, due: mono, ended: BTreeMap::new() }
-    }
-
-    pub(super) fn ended(&mut self, shard: ShardId, last: Option<Timestamp>) {
-        self.ended.insert(shard, last);
+        Self { watermark, due: mono }
     }
 }
 
@@ -63,24 +57,27 @@ impl Worker {
                 continue;
             }
             let stream = source.graph.stream();
-            let bounding: BTreeSet<&ShardId> = source.graph.bounding().collect();
-            publication.ended.retain(|shard, _| bounding.contains(shard));
             if self.membership.is_draining() || self.membership.rank(stream, mono) > 0 {
                 publication.due = mono + INTERVAL;
                 continue;
             }
             let of_shard = |shard: &ShardId| {
                 let own = self.held.get(&(stream.clone(), shard.clone())).copied().flatten();
-                let ended = publication.ended.get(shard).copied().flatten();
-                let seen = own.or(ended).or_else(|| self.seen.by_others(stream, shard))?;
+                let seen = self.seen.by_others(stream, shard);
+                // Each of them stays true, so the latest is.
+                let known = own.max(seen).max(source.graph.included_up_to(shard))?;
                 // A shard whose children are there gets no more records, however idle it looks: theirs are yet to be read.
-                Some(source.graph.children_born(shard).map_or(seen, |born| seen.min(born)))
+                Some(source.graph.children_born(shard).map_or(known, |born| known.min(born)))
             };
-            let watermark = watermark::of_stream(bounding.into_iter().map(of_shard), publication.watermark);
+            let watermark = watermark::of_stream(source.graph.bounding().map(of_shard), publication.watermark);
+            // Whatever a worker of another version says: nothing is included before it happens.
+            let watermark = watermark.map(|watermark| watermark.min(now));
             if let Some(watermark) = watermark.filter(|watermark| Some(*watermark) > publication.watermark) {
                 // Before the write: one that fails is not made again with every tick.
                 publication.due = mono + INTERVAL;
-                self.streams.publish_watermark(stream, watermark, now).await?;
+                let (delay, skew) = (Some(source.delay.value()), self.membership.largest_skew(mono));
+                let item = WatermarkItem { watermark, published_at: now, delay, skew };
+                self.streams.publish_watermark(stream, item).await?;
                 publication.watermark = Some(watermark);
             }
         }

@@ -6,6 +6,7 @@ use tokio::time::Instant;
 use super::Source;
 use crate::client::Streams;
 use crate::control::stream::StreamItem;
+use crate::control::watermark::FUTURE;
 use crate::error::Error;
 use crate::position::Position;
 use crate::source::{SourceStream, Start, history_is_complete};
@@ -27,7 +28,9 @@ pub(super) async fn register(
         while let Some(item) = next.take() {
             next = item.follows.as_ref().and_then(|before| known.iter().find(|item| item.id == *before)).cloned();
             let published = streams.stored_watermark(&item.id).await?;
-            registered.push(Source::new(item, published.map(|item| item.watermark), mono));
+            // One that lies in the future was never true.
+            let published = published.filter(|published| published.watermark <= now + FUTURE);
+            registered.push(Source::new(item, published, mono));
         }
     }
     Ok(registered)

@@ -14,7 +14,6 @@ use crate::control::worker::WorkerStatus;
 use crate::position::SequenceNumber;
 use crate::status::ShardCounts;
 use crate::testing::{Emulator, FakeStream, Shards, TTL, acquire_one, at, refusal, shard_id, worker};
-use crate::watermark::ShardWatermark;
 
 fn shards(listed: &[(&'static str, Option<&'static str>)]) -> Shards {
     Arc::new(Mutex::new(listed.to_vec()))
@@ -49,7 +48,7 @@ async fn end(worker: &mut Worker, streams: &Streams, held: &HeldShard) -> usize 
 async fn run(worker: &mut Worker, from: Instant, seconds: std::ops::RangeInclusive<u64>) -> Vec<HeldShard> {
     let mut acquired = Vec::new();
     for second in seconds {
-        acquired.extend(worker.tick(at(0), from + Duration::from_secs(second)).await.unwrap());
+        acquired.extend(worker.tick(at(100), from + Duration::from_secs(second)).await.unwrap());
     }
     acquired
 }
@@ -207,7 +206,7 @@ async fn a_trimmed_shard_goes_on_at_its_oldest_record_and_says_so() {
     let held = held.after(&step);
 
     let stepped = streams.record_gap(&held, GapReason::Trimmed, at(50)).await.unwrap();
-    assert_eq!((&stepped.position, stepped.lease.epoch), (&Position::TrimHorizon, held.lease.epoch + 1));
+    assert_eq!((&stepped.position, stepped.lease.epoch), (&after(7), held.lease.epoch + 1), "nothing before it is read again");
     let again = streams.record_gap(&held, GapReason::Trimmed, at(51)).await.unwrap();
     assert_eq!(again, stepped, "an acknowledgement that was lost");
     let late = streams.advance(&held.advance(&after(8), 1)).await.unwrap();
@@ -241,8 +240,81 @@ async fn the_streams_watermark_is_its_slowest_shards() {
     assert_eq!(published().await.watermark, Some(at(30)), "once a second");
     worker.tick(at(62), mono + TTL + Duration::from_secs(1)).await.unwrap();
     assert_eq!(published().await.watermark, Some(at(40)));
-    streams.publish_watermark(&source.id, at(20), at(63)).await.unwrap();
-    assert_eq!(published().await.watermark, Some(at(40)), "never backwards");
+    let publish = async |watermark, published_at| {
+        let item = WatermarkItem { watermark, published_at, delay: None, skew: SignedDuration::ZERO };
+        streams.publish_watermark(&source.id, item).await.unwrap();
+        published().await.watermark
+    };
+    assert_eq!(publish(at(20), at(63)).await, Some(at(40)), "never backwards");
+    publish(at(900), at(900)).await;
+    assert_eq!(publish(at(50), at(63)).await, Some(at(50)), "what lies in the future was never true");
+}
+
+#[tokio::test]
+async fn whoever_publishes_has_a_bound_for_every_shard_from_its_first_look() {
+    const UNREAD: &str = "shardId-00000001800000030000-2bac9cd2";
+    let listed = shards(&[("a", None), ("b", None), (UNREAD, None)]);
+    let (_emulator, streams, source) = world(&listed).await;
+    let mono = Instant::now();
+    let mut first = worker(&streams, &source, mono).await;
+    let published = async || streams.watermark(&source.id).await.unwrap().unwrap().watermark;
+    let held = first.tick(at(60), mono).await.unwrap();
+    assert_eq!(published().await, None, "of two shards nothing is known");
+    for (held, second) in held.iter().filter(|held| held.shard != shard_id(UNREAD)).zip([40, 50]) {
+        let step = held.advance(&after(7), 1).with_watermark(Some(at(second)));
+        assert_eq!(streams.advance(&step).await.unwrap(), Verdict::Committed);
+    }
+    // It is gone, and has reported nothing.
+    let mut second = worker(&streams, &source, mono).await;
+    let mono = mono + Duration::from_secs(60);
+    second.tick(at(60), mono).await.unwrap();
+    second.tick(at(61), mono + TTL).await.unwrap();
+    assert_eq!(published().await, Some(at(30)), "before it began there was nothing in it");
+    let unread = second.held.keys().find(|(_, shard)| *shard == shard_id(UNREAD)).cloned();
+    second.held.insert(unread.unwrap(), Some(at(55)));
+    second.tick(at(62), mono + TTL + Duration::from_secs(1)).await.unwrap();
+    assert_eq!(published().await, Some(at(40)));
+}
+
+#[tokio::test]
+async fn nothing_is_published_that_lies_in_the_future() {
+    let (_emulator, streams, source) = world(&shards(&[("a", None)])).await;
+    let mono = Instant::now();
+    let mut worker = worker(&streams, &source, mono).await;
+    let held = acquire_one(&mut worker, mono).await;
+    worker.report(&held, Some(at(900)));
+    worker.tick(at(60), mono + TTL).await.unwrap();
+    assert_eq!(streams.watermark(&source.id).await.unwrap().unwrap().watermark, Some(at(60)));
+}
+
+#[tokio::test]
+async fn what_a_worker_has_learnt_of_a_stream_and_of_its_clock_the_others_know() {
+    let (_emulator, streams, source) = world(&shards(&[("a", None)])).await;
+    let mono = Instant::now();
+    let seconds = SignedDuration::from_secs;
+    let mut first = worker(&streams, &source, mono).await;
+    let held = acquire_one(&mut first, mono).await;
+    first.sources[0].delay.shown(seconds(40), at(0));
+    first.set_skew(seconds(-900));
+    let mut second = worker(&streams, &source, mono).await;
+    let soon = mono + TTL / 2;
+    first.tick(at(60), soon).await.unwrap();
+    second.tick(at(60), soon).await.unwrap();
+    assert_eq!(second.delays().collect::<Vec<_>>(), [(&source.id, seconds(50))]);
+
+    for worker in [&mut first, &mut second] {
+        worker.report(&held, Some(at(50)));
+        worker.tick(at(61), soon + Duration::from_secs(2)).await.unwrap();
+    }
+    first.release(&held).await.unwrap();
+    for mono in [soon + TTL / 2, soon + TTL] {
+        first.tick(at(62), mono).await.unwrap();
+        second.tick(at(62), mono).await.unwrap();
+    }
+    let known = streams.watermark(&source.id).await.unwrap().unwrap();
+    assert_eq!((known.watermark, known.delay, known.skew), (Some(at(50)), Some(seconds(50)), seconds(-900)));
+    let third = worker(&streams, &source, mono).await;
+    assert_eq!(third.delays().collect::<Vec<_>>(), [(&source.id, seconds(50))], "as stored");
 }
 
 #[tokio::test]
@@ -255,8 +327,8 @@ async fn a_finished_shard_without_children_holds_the_watermark_at_its_end() {
     let b = held.iter().find(|held| held.shard == shard_id("b")).unwrap();
     let a = held.iter().find(|held| held.shard == shard_id("a")).unwrap();
     worker.report(a, Some(at(90)));
-    worker.report(b, Some(at(40)));
-    assert_eq!(streams.advance(&b.advance(&Position::ShardEnd, 0)).await.unwrap(), Verdict::Committed);
+    let end = b.advance(&Position::ShardEnd, 0).with_watermark(Some(at(40)));
+    assert_eq!(streams.advance(&end).await.unwrap(), Verdict::Committed);
     worker.finished(b);
     worker.tick(at(91), mono + TTL).await.unwrap();
     assert_eq!(streams.watermark(&source.id).await.unwrap().unwrap().watermark, Some(at(40)));
@@ -366,7 +438,7 @@ async fn an_orders_watermark_follows_its_reader() {
     let last = page.records.last().unwrap();
     let step = held.advance(&Position::After(last.sequence_number.clone()), 1);
     assert_eq!(emulator.streams.advance(&step).await.unwrap(), Verdict::Committed);
-    let mut watermark = ShardWatermark::default();
+    let mut watermark = worker.shard_watermark(&held);
     watermark.committed(last.created_at);
     worker.report(&held, watermark.value());
     worker.tick(at(1), mono).await.unwrap();

@@ -7,7 +7,7 @@ use tokio::sync::Notify;
 use tokio::task::JoinSet;
 
 use super::*;
-use crate::freshness::Reading;
+use crate::freshness::Present;
 use crate::problem::Unavailable;
 
 /// Longer than any test takes.
@@ -18,8 +18,8 @@ fn question(tenant: &str, meaning: &str) -> Question {
 }
 
 fn answer(text: &str) -> SharedAnswer {
-    let reading = Reading { watermark: None, published_at: None, gapless: true, history_complete: true };
-    SharedAnswer::new("text/csv", text.as_bytes().to_vec(), Freshness::of(&reading, jiff::Timestamp::UNIX_EPOCH))
+    let reading = crate::sources::reading_of(None);
+    SharedAnswer::new("text/csv", text.as_bytes().to_vec(), Freshness::of(&reading, Present::at(jiff::Timestamp::UNIX_EPOCH)))
 }
 
 async fn text(answers: &Answers, tenant: &str, meaning: &str, computed: &str) -> Vec<u8> {

@@ -174,7 +174,7 @@ fn an_answer_with_too_many_cells_is_refused_with_their_number() {
 
 #[test]
 fn lines_have_one_field_for_each_column() {
-    use crate::freshness::{Freshness, Reading};
+    use crate::freshness::{Freshness, Present};
     let metric = metric();
     let now = Timestamp::from_second(START).expect("an instant");
     let query = "from=2026-06-29&to=2026-06-29T04:00:00Z&group_by=item&measures=average,units&limit=1&other=true";
@@ -182,7 +182,7 @@ fn lines_have_one_field_for_each_column() {
     let rows = [row(text("\\N, \"x\""), "EUR", 0, "1", 1), row(Group::Null, "EUR", 0, "2", 0)];
     let of = |rows: &[Row]| {
         let (totals, data) = answer("group_by=item&measures=average,units&limit=1&other=true", rows, &[]).expect("small");
-        let reading = Reading { watermark: None, published_at: None, gapless: true, history_complete: true };
+        let reading = crate::sources::reading_of(None);
         super::answer::Answer {
             metric: tidemark_domain::MetricName::new("sales").expect("a name"),
             version: metric.version(),
@@ -190,7 +190,7 @@ fn lines_have_one_field_for_each_column() {
             to: ask.range.to,
             granularity: None,
             time_zone: Zone::utc(),
-            freshness: Freshness::of(&reading, now),
+            freshness: Freshness::of(&reading, Present::at(now)),
             compared_with: None,
             totals,
             data,

@@ -45,7 +45,21 @@ pub(crate) fn api_with(docs: Docs) -> Router {
     let (limits, answers) = (Arc::new(Limits::new(Rates::DEFAULT)), Answers::new(SHARED_FOR));
     let (streams, zones) = (Streams::new(&aws, "control".into()), Zones::new(store.clone()));
     let (own_rates, _) = OwnRates::new(KNOWN_FOR);
-    let state = ApiState { store, streams, keys, key_signer, running, webhooks, limits, own_rates, answers, zones, tokens: None };
+    let skew_watch = Arc::default();
+    let state = ApiState {
+        store,
+        streams,
+        keys,
+        key_signer,
+        running,
+        webhooks,
+        limits,
+        own_rates,
+        answers,
+        zones,
+        skew_watch,
+        tokens: None,
+    };
     router(state, &EdgeSettings { docs, ..EdgeSettings::default() }, CancellationToken::new())
 }
 

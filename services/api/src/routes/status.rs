@@ -3,7 +3,7 @@
 use axum::Json;
 use axum::extract::{RawQuery, State};
 use futures::future::try_join_all;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use tidemark_domain::definition::Source;
 use tidemark_domain::{Running, SourceName};
@@ -26,7 +26,7 @@ const GAPS_MAX: usize = 100;
 #[schema(example = json!({
     "data": [{
         "source": "orders", "watermark": "2026-03-30T09:14:07.412Z", "lag_ms": 1800, "status": "live", "exact": true,
-        "reasons": [], "descriptions": [], "shards": {"held": 4, "free": 0, "waiting": 0, "done": 12, "lost": 0, "workers": 2},
+        "reasons": [], "descriptions": [], "delivery_delay_ms": 2000, "clock_skew_ms": 0, "shards": {"held": 4, "free": 0, "waiting": 0, "done": 12, "lost": 0, "workers": 2},
         "gap_count": 0, "gaps": [], "quarantined": 0
     }]
 }))]
@@ -40,7 +40,7 @@ pub(crate) struct StatusReport {
     "source": "orders", "watermark": "2026-03-30T09:14:07.412Z", "lag_ms": 1800, "status": "gap",
     "exact": false, "reasons": ["gap"],
     "descriptions": [{"reason": "gap", "detail": "parts of the stream that were lost before they were read: 1; see `gaps`"}],
-    "shards": {"held": 4, "free": 0, "waiting": 1, "done": 12, "lost": 0, "workers": 2}, "gap_count": 1,
+    "delivery_delay_ms": 2000, "clock_skew_ms": 0, "shards": {"held": 4, "free": 0, "waiting": 1, "done": 12, "lost": 0, "workers": 2}, "gap_count": 1,
     "gaps": [{"shard": "shardId-000001", "after": "4700000000001", "reason": "trimmed", "detected_at": "2026-03-29T01:02:03Z"}],
     "quarantined": 3
 }))]
@@ -51,6 +51,12 @@ pub(crate) struct SourceStatus {
     pub freshness: Freshness,
     /// What the reasons mean here.
     pub descriptions: Vec<Description>,
+    /// How late the source's stream is taken to show changes, in milliseconds, as learnt from its records: the watermark of an idle source
+    /// lags by as much. Null before a worker ran.
+    #[schema(required, minimum = 0)]
+    pub delivery_delay_ms: Option<i64>,
+    /// How far the clock of the worker that is most wrong is ahead of DynamoDB's, in milliseconds; negative: behind.
+    pub clock_skew_ms: i64,
     /// The shards of the source's stream.
     pub shards: Shards,
     /// How many parts of the source's stream were skipped, ever.
@@ -109,13 +115,12 @@ pub(crate) async fn get_status(
     RawQuery(query): RawQuery,
 ) -> Result<Json<StatusReport>, ApiError> {
     Params::parse(query.as_deref()).finish(&[], || ())?;
-    let now = state.now();
     let running = state.running();
     let counts = state.store.quarantine_counts(&caller.tenant).await.map_err(ApiError::of_store)?;
     let sources = running.sources.iter().filter(|(_, source)| may_hold(source, &caller.tenant));
     let statuses = sources.map(|(name, source)| {
         let quarantined = counts.get(name).copied().unwrap_or_default();
-        status_of(&state, &running, (name, source), (quarantined, now))
+        status_of(&state, &running, (name, source), quarantined)
     });
     Ok(Json(StatusReport { data: try_join_all(statuses).await? }))
 }
@@ -124,22 +129,26 @@ async fn status_of(
     state: &ApiState,
     running: &Running,
     (name, source): (&SourceName, &Source),
-    (quarantined, now): (QuarantineCount, Timestamp),
+    quarantined: QuarantineCount,
 ) -> Result<SourceStatus, ApiError> {
     let known = sources::status(&state.streams, source).await?;
     let reading = sources::reading_of(known.as_ref().map(|known| known.watermark));
+    let delay = known.as_ref().and_then(|known| known.watermark.delay);
     let shards = known.as_ref().map(Shards::of).unwrap_or_default();
     let mut gaps = known.map(|known| known.gaps).unwrap_or_default();
     gaps.sort_by_key(|gap| std::cmp::Reverse(gap.detected_at));
     let later = later_definitions(running, name);
-    let freshness = Freshness::of(&reading, now).because(Reason::Definitions, !later.is_empty());
+    let freshness = Freshness::of(&reading, state.present()).because(Reason::Definitions, !later.is_empty());
     let freshness = freshness.because(Reason::BrokenRow, quarantined.is_missed());
     let describe = |reason: &Reason| Description { reason: *reason, detail: detail_of(*reason, &freshness, gaps.len(), &later) };
     let descriptions = freshness.reasons.iter().map(describe).collect();
+    let ms = |span: SignedDuration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
     Ok(SourceStatus {
         source: name.clone(),
         freshness,
         descriptions,
+        delivery_delay_ms: delay.map(ms),
+        clock_skew_ms: ms(reading.skew),
         shards,
         gap_count: gaps.len(),
         gaps: gaps.iter().take(GAPS_MAX).map(SkippedPart::of).collect(),
@@ -172,6 +181,11 @@ fn detail_of(reason: Reason, freshness: &Freshness, gaps: usize, later: &[String
         }
         Reason::History => {
             "what the table held before its stream was first read is not counted; changes since then are".to_owned()
+        }
+        Reason::Clock => {
+            "the stored watermark lies in the future: a worker of an older version published it while its clock was ahead; \
+             it is replaced by the next one that a worker publishes"
+                .to_owned()
         }
         Reason::Gap => format!("parts of the stream that were lost before they were read: {gaps}; see `gaps`"),
         Reason::Definitions => format!("defined later than the deployment, and counted from then on: {}", later.join(", ")),

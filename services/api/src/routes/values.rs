@@ -135,7 +135,7 @@ pub(crate) async fn get_metric_values(
         let ((), quarantined) = futures::try_join!(shelf.gather(&plan, &mut intake), quarantined)?;
         // What no row could take shows in the rows; what was never counted, only here.
         let is_missed = quarantined.get(&metric.definition.source).is_some_and(|count| count.uncounted > 0);
-        let freshness = Freshness::of(&reading, now).because(Reason::BrokenRow, is_missed);
+        let freshness = Freshness::of(&reading, state.present()).because(Reason::BrokenRow, is_missed);
         question.answered(intake, &measures, freshness, format)
     });
     let answer = state.answers.get(question.shared_by(&caller.tenant, format), compute).await?;

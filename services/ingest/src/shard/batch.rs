@@ -54,7 +54,7 @@ impl ShardTask {
         if running.version < self.held.defs {
             return self.reload(self.held.defs).await;
         }
-        let now = tidemark_runtime::clock::now();
+        let now = self.shared.now();
         let fold = self.fold(pending, &running, now).await?;
         Span::current().record("messaging.batch.message_count", fold.records());
         let is_all = fold.records() == pending.len();
@@ -87,16 +87,17 @@ impl ShardTask {
         let (stream, traceparent) = (self.arn.as_str(), trace::traceparent_of(&committing));
         let writing = Writing { stream, now, alert_max_age: self.shared.alert_max_age, traceparent: traceparent.as_deref() };
         let from = self.provenance(last, now);
+        let watermark = last.map(|record| record.created_at).max(self.watermark.value());
+        let advance = self.held.advance(&to, running.version).with_watermark(watermark);
         let writes = match self.resort {
             Resort::Whole => fold.writes(lane, &writing),
             Resort::Diverted => fold.diverted(lane, &writing),
             Resort::SetAside => Ok(fold.set_aside(&from)),
-            Resort::Skipped => return self.skip(&self.held.advance(&to, running.version), &fold, pending).await,
+            Resort::Skipped => return self.skip(&advance, &fold, pending).await,
         };
         let writes = writes.inspect_err(|_| failed(&committing))?;
         let remembered = self.shared.values.remember(&running, writes.rows.iter().map(|row| &row.key)).await;
         remembered.inspect_err(|_| failed(&committing))?;
-        let advance = self.held.advance(&to, running.version);
         let full = if fold.records() > 1 { FullRows::Split } else { FullRows::Divert };
         let (rows, started, announced) = (writes.rows.len(), Instant::now(), Announced::of(&writes));
         committing.record("tidemark.rows", rows);
@@ -232,7 +233,7 @@ impl ShardTask {
 
     /// Passes over a record whose effects DynamoDB takes in no form, not even its name in quarantine: history is lost, as a gap says.
     async fn skip(&mut self, advance: &Advance, fold: &Fold, pending: &mut Pending) -> Result<Next, commit::Error> {
-        let verdict = self.shared.streams.skip(advance, tidemark_runtime::clock::now()).await?;
+        let verdict = self.shared.streams.skip(advance, self.shared.now()).await?;
         if verdict == Verdict::Committed {
             let (shard, position) = (&self.held.shard, advance.to());
             tracing::error!(%shard, %position, "a record can neither be counted nor set aside: it is skipped, and a gap is recorded");

@@ -43,9 +43,9 @@ impl ShardTask {
                 }
                 None => return Some(Halt::Reread),
             };
-            self.watermark.page(fetched.asked_at, &fetched.page, pending.len() == self.harmless);
+            self.watermark.page(&fetched.page, pending.len() == self.harmless);
             self.shows_life();
-            let at_tip = fetched.at_tip;
+            let at_tip = !fetched.page.is_full;
             let was_empty = fetched.page.records.is_empty();
             pending.push(fetched);
             if was_empty && !pending.closed {

@@ -69,7 +69,7 @@ impl Fleet {
             self.mono += STEP;
             self.second += STEP.as_secs_f64();
             for member in &mut self.members {
-                for held in member.worker.tick(at(0), self.mono).await.unwrap() {
+                for held in member.worker.tick(at(100), self.mono).await.unwrap() {
                     *self.moves.entry(held.shard.clone()).or_default() += 1;
                     member.reading.insert(key(&held), held);
                 }

@@ -47,7 +47,7 @@ async fn tick_on(worker: &mut Worker, from: Instant, second: &mut f64, seconds: 
     let end = *second + seconds;
     while *second < end {
         *second += STEP.as_secs_f64();
-        match worker.tick(at(0), from + Duration::from_secs_f64(*second)).await {
+        match worker.tick(at(100), from + Duration::from_secs_f64(*second)).await {
             Ok(_) | Err(Error::Throttled { .. } | Error::Denied { .. }) => {}
             Err(error) => panic!("{error:?}"),
         }
