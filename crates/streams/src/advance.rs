@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use crate::client::Streams;
 use crate::control::attribute::{number_value, text_value};
 use crate::control::key::Key;
-use crate::control::shard::{DEFS, EPOCH, Fence, OWNER, POSITION, STATE, ShardState, WATERMARK_MS};
+use crate::control::shard::{DEFS, EPOCH, Fence, OWNER, POSITION, POSITION_MS, STATE, ShardState, WATERMARK_MS};
 use crate::error::Error;
 use crate::id::ShardId;
 use crate::lease::HeldShard;
@@ -25,6 +25,8 @@ pub struct Advance {
     from: HeldShard,
     to: Position,
     defs: u64,
+    /// When the record at `to` was created.
+    record_at: Option<Timestamp>,
     /// Up to when the shard is included with this step.
     watermark: Option<Timestamp>,
 }
@@ -49,13 +51,14 @@ impl Advance {
     pub(crate) fn new(from: HeldShard, to: Position, defs: u64) -> Self {
         debug_assert_ne!(from.position, to, "a step moves the position");
         let watermark = from.watermark;
-        Self { from, to, defs, watermark }
+        Self { from, to, defs, record_at: None, watermark }
     }
 
-    /// The same step, which stores that the shard is included up to some time with it, if that is later than what is stored.
+    /// The same step, which stores when its last record was created, and up to when the shard is included with it: that, or `watermark`, if
+    /// it is later.
     #[must_use]
-    pub fn with_watermark(self, watermark: Option<Timestamp>) -> Self {
-        Self { watermark: watermark.max(self.watermark), ..self }
+    pub fn with_times(self, record_at: Option<Timestamp>, watermark: Option<Timestamp>) -> Self {
+        Self { record_at, watermark: self.watermark.max(record_at).max(watermark), ..self }
     }
 
     /// The shard whose position moves.
@@ -82,6 +85,12 @@ impl Advance {
 
     pub(crate) fn watermark(&self) -> Option<Timestamp> {
         self.watermark
+    }
+
+    /// The times to store, each by its alias and its attribute.
+    fn times(&self) -> impl Iterator<Item = (&'static str, &'static str, Timestamp)> {
+        let times = [("pos_ms", POSITION_MS, self.record_at), ("watermark_ms", WATERMARK_MS, self.watermark)];
+        times.into_iter().filter_map(|(alias, attribute, at)| Some((alias, attribute, at?)))
     }
 
     /// The write of the shard's item, to be one item of a transaction. When its condition fails, the answer carries the
@@ -123,28 +132,28 @@ impl Advance {
 
     fn expression(&self) -> String {
         let state = if self.ends_shard() { ", #state = :done" } else { "" };
-        let watermark = if self.watermark.is_some() { ", #watermark = :watermark" } else { "" };
-        format!("SET #pos = :to, #defs = :defs{state}{watermark}")
+        let times: String = self.times().map(|(alias, _, _)| format!(", #{alias} = :{alias}")).collect();
+        format!("SET #pos = :to, #defs = :defs{state}{times}")
     }
 
     fn names(&self) -> HashMap<String, String> {
-        let mut names = vec![("#owner", OWNER), ("#epoch", EPOCH), ("#pos", POSITION), ("#defs", DEFS)];
-        names.extend(self.ends_shard().then_some(("#state", STATE)));
-        names.extend(self.watermark.map(|_| ("#watermark", WATERMARK_MS)));
-        names.into_iter().map(|(alias, name)| (alias.to_owned(), name.to_owned())).collect()
+        let mut names = vec![("owner", OWNER), ("epoch", EPOCH), ("pos", POSITION), ("defs", DEFS)];
+        names.extend(self.ends_shard().then_some(("state", STATE)));
+        names.extend(self.times().map(|(alias, attribute, _)| (alias, attribute)));
+        names.into_iter().map(|(alias, name)| (format!("#{alias}"), name.to_owned())).collect()
     }
 
     fn values(&self) -> HashMap<String, AttributeValue> {
         let mut values = vec![
-            (":me", text_value(&self.from.lease.owner)),
-            (":epoch", number_value(self.from.lease.epoch)),
-            (":from", text_value(&self.from.position)),
-            (":to", text_value(&self.to)),
-            (":defs", number_value(self.defs)),
+            ("me", text_value(&self.from.lease.owner)),
+            ("epoch", number_value(self.from.lease.epoch)),
+            ("from", text_value(&self.from.position)),
+            ("to", text_value(&self.to)),
+            ("defs", number_value(self.defs)),
         ];
-        values.extend(self.ends_shard().then(|| (":done", text_value(ShardState::Done.as_str()))));
-        values.extend(self.watermark.map(|watermark| (":watermark", number_value(watermark.as_millisecond()))));
-        values.into_iter().map(|(alias, value)| (alias.to_owned(), value)).collect()
+        values.extend(self.ends_shard().then(|| ("done", text_value(ShardState::Done.as_str()))));
+        values.extend(self.times().map(|(alias, _, at)| (alias, number_value(at.as_millisecond()))));
+        values.into_iter().map(|(alias, value)| (format!(":{alias}"), value)).collect()
     }
 }
 

@@ -3,7 +3,7 @@
 //!
 //! ```text
 //! SHARDS#<stream>#<hash(shard) mod 16> / <shard>   owner?, epoch, pos, defs, parent?, opened?, children?, created_ms?, state, gap?,
-//!                                                  unlisted?, watermark_ms?, expires_at?
+//!                                                  unlisted?, pos_ms?, watermark_ms?, expires_at?
 //! WORKERS / <id>                                   beat, status, streams, changes, delays { <stream> → ms }, skew_ms, expires_at
 //! SEEN#<worker> / <stream>#<part>                  shards { <shard> → watermark_ms }, expires_at
 //! STREAMS / <stream>                               arn, table, started_at, start, boot_done, exact, history, listed_at?, follows?, closed?

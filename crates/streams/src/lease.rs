@@ -30,7 +30,9 @@ pub struct HeldShard {
     /// What is read from the shard's beginning later than this may lack records that had to be read. None: that is not known, or not
     /// the beginning, or a gap says already that something is missing.
     pub(crate) whole_until: Option<Timestamp>,
-    /// Up to when the shard is included, as stored.
+    /// The time of the position, if it is known.
+    pub(crate) position_at: Option<Timestamp>,
+    /// Up to when the shard is included, as far as its item tells.
     pub(crate) watermark: Option<Timestamp>,
     /// The record at the position is no longer in the stream: reading goes on at the oldest record there is, and leaves out those up to
     /// the position, should they be there after all.
@@ -42,8 +44,8 @@ impl HeldShard {
     pub(crate) fn new(control_table: Arc<str>, stream: StreamId, lease: Lease, stored: &ShardItem) -> Self {
         let shard = stored.shard.clone();
         let Fence { position, defs, .. } = stored.fence.clone();
-        let watermark = stored.watermark;
-        Self { stream, shard, lease, position, defs, whole_until: None, watermark, is_trimmed: false, control_table }
+        let (position_at, watermark) = (stored.position_at(), stored.included_up_to());
+        Self { stream, shard, lease, position, defs, whole_until: None, position_at, watermark, is_trimmed: false, control_table }
     }
 
     /// The step from the held position to `to`, computed under version `defs` of the application's definitions.

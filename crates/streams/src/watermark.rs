@@ -24,7 +24,11 @@ const TIP: SignedDuration = SignedDuration::from_secs(60);
 #[derive(Debug, Clone)]
 pub struct ShardWatermark {
     value: Option<Timestamp>,
+    /// The time of the position from which reading begins.
+    position_at: Option<Timestamp>,
     delay: DeliveryDelay,
+    /// A page was read since reading began.
+    has_begun: bool,
     /// What is read is as new as anything there is.
     is_at_tip: bool,
     /// The last page held all there was.
@@ -36,9 +40,18 @@ pub struct ShardWatermark {
 }
 
 impl ShardWatermark {
-    /// Of a shard that is included up to `stored`, in a stream that is so late.
-    pub(crate) fn new(stored: Option<Timestamp>, delay: DeliveryDelay) -> Self {
-        Self { value: stored, delay, is_at_tip: false, was_drained: false, asked_at: None, empty: VecDeque::new() }
+    /// Of a shard that is included up to `value`, stands at a position of this time, and is in a stream that is so late.
+    pub(crate) fn new(value: Option<Timestamp>, position_at: Option<Timestamp>, delay: DeliveryDelay) -> Self {
+        Self {
+            value,
+            position_at,
+            delay,
+            has_begun: false,
+            is_at_tip: false,
+            was_drained: false,
+            asked_at: None,
+            empty: VecDeque::new(),
+        }
     }
 
     /// A page was read. `all_committed` says that nothing read waits to be committed.
@@ -47,6 +60,10 @@ impl ShardWatermark {
         let Some(asked_at) = page.asked_at else { return self.reading_begins() };
         if self.asked_at.replace(asked_at).is_some_and(|before| asked_at.duration_since(before) > TIP) {
             self.reading_begins();
+        }
+        if !self.has_begun {
+            self.has_begun = true;
+            self.is_at_tip = self.position_at.is_some_and(|position_at| asked_at.duration_since(position_at) <= TIP);
         }
         let was_drained = std::mem::replace(&mut self.was_drained, !page.is_full);
         if !page.is_empty() {
@@ -77,15 +94,17 @@ impl ShardWatermark {
         }
     }
 
-    /// Reading begins anew: pages read before say nothing about those to come.
+    /// Reading begins at the position: pages read before say nothing about those to come.
     pub fn reading_begins(&mut self) {
         self.empty.clear();
         self.is_at_tip = false;
         self.was_drained = false;
+        self.has_begun = false;
     }
 
     /// Records up to one created at this time were committed.
     pub fn committed(&mut self, created_at: Timestamp) {
+        self.position_at = Some(created_at);
         self.raise(created_at);
     }
 
@@ -129,7 +148,7 @@ mod tests {
     }
 
     fn shard() -> ShardWatermark {
-        ShardWatermark::new(None, DeliveryDelay::stored(Some(SignedDuration::from_secs(2))))
+        ShardWatermark::new(None, None, DeliveryDelay::stored(Some(SignedDuration::from_secs(2))))
     }
 
     /// Empty pages, one a second.
@@ -179,7 +198,7 @@ mod tests {
         assert_eq!(rested.value(), Some(at(99)));
         let mut anew = at_tip();
         anew.reading_begins();
-        empty(&mut anew, 101..104);
+        empty(&mut anew, 160..163);
         assert_eq!(anew.value(), Some(at(99)));
     }
 
@@ -196,8 +215,19 @@ mod tests {
     }
 
     #[test]
+    fn reading_that_begins_at_a_record_of_this_minute_is_at_the_tip() {
+        let begin = |position_at| {
+            let mut shard = ShardWatermark::new(Some(at(0)), Some(at(position_at)), shard().delay);
+            empty(&mut shard, 100..103);
+            shard.value()
+        };
+        assert_eq!(begin(40), Some(at(98)));
+        assert_eq!(begin(39), Some(at(0)), "so much may lie between, or nothing");
+    }
+
+    #[test]
     fn a_stream_that_is_late_holds_its_idle_shards_by_as_much() {
-        let mut late = ShardWatermark::new(None, DeliveryDelay::default());
+        let mut late = ShardWatermark::new(None, None, DeliveryDelay::default());
         empty(&mut late, 0..10);
         assert_eq!(late.value(), Some(at(7 - 90)), "a stream that has shown nothing may be as late as this");
         late.page(&page(10, Some(-50)), true);
@@ -211,7 +241,7 @@ mod tests {
 
     #[test]
     fn what_is_read_behind_the_tip_says_nothing_about_the_delay_but_that_it_was_no_more() {
-        let mut behind = ShardWatermark::new(None, DeliveryDelay::default());
+        let mut behind = ShardWatermark::new(None, None, DeliveryDelay::default());
         for (asked, created) in [(100, 10), (101, 50), (102, 92)] {
             behind.page(&Page { is_full: true, ..page(asked, Some(created)) }, false);
         }

@@ -231,7 +231,7 @@ impl Worker {
     /// The watermark of a held shard: from up to when it is included as stored, in a stream that is as late as this worker knows.
     pub fn shard_watermark(&self, held: &HeldShard) -> ShardWatermark {
         let source = self.sources.iter().find(|source| *source.graph.stream() == held.stream);
-        ShardWatermark::new(held.watermark, source.map(|source| source.delay.clone()).unwrap_or_default())
+        ShardWatermark::new(held.watermark, held.position_at, source.map(|source| source.delay.clone()).unwrap_or_default())
     }
 
     /// How late each stream is taken to show changes.

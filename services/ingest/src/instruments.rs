@@ -56,7 +56,7 @@ impl Default for Instruments {
             watermark_lag_seconds: meter
                 .f64_gauge("tidemark.ingest.watermark.lag")
                 .with_unit("s")
-                .with_description("Age of the watermark, by source")
+                .with_description("How far the watermark is behind what the stream must have shown by now, by source")
                 .build(),
             delivery_delay_seconds: meter
                 .f64_gauge("tidemark.ingest.delivery.delay")
@@ -101,8 +101,8 @@ impl Instruments {
         self.alert_events.add(1, &[event_type, KeyValue::new("held", is_held)]);
     }
 
-    pub fn watermark_lag(&self, source: &str, seconds: f64) {
-        self.watermark_lag_seconds.record(seconds, &[KeyValue::new("source", source.to_owned())]);
+    pub fn watermark_lag(&self, source: &str, lag: SignedDuration) {
+        self.watermark_lag_seconds.record(lag.as_secs_f64(), &[KeyValue::new("source", source.to_owned())]);
     }
 
     /// How late a source's stream is taken to show changes.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tidemark_domain::SourceName;
 use tidemark_runtime::clock::{self, SkewWatch};
 use tidemark_runtime::health::{Health, Progress};
@@ -291,23 +291,28 @@ impl Supervisor {
         }
     }
 
+    /// How far the watermarks are behind what the streams must have shown by now: what more workers may mend.
     fn measure_lag(&self) {
         let now = self.shared.now();
-        // None of a source's shards, no lag: its last one must not stay.
-        let mut lags: HashMap<&SourceName, f64> = self.sources.values().map(|source| (source, 0.0)).collect();
-        for Pipeline { held, watermark, .. } in self.pipelines.values() {
-            if let (Some(watermark), Some(source)) = (*watermark.borrow(), self.sources.get(held.stream.table())) {
-                let lag = lags.entry(source).or_default();
-                *lag = lag.max(now.duration_since(watermark).as_secs_f64());
-            }
-        }
-        for (source, seconds) in lags {
-            self.shared.instruments.watermark_lag(source.as_str(), seconds);
-        }
+        let mut delays = HashMap::new();
         for (stream, delay) in self.worker.delays() {
             if let Some(source) = self.sources.get(stream.table()) {
                 self.shared.instruments.delivery_delay(source.as_str(), delay);
             }
+            delays.insert(stream, delay);
+        }
+        // None of a source's shards, no lag: its last one must not stay.
+        let mut lags: HashMap<&SourceName, SignedDuration> =
+            self.sources.values().map(|source| (source, SignedDuration::ZERO)).collect();
+        for Pipeline { held, watermark, .. } in self.pipelines.values() {
+            if let (Some(watermark), Some(source)) = (*watermark.borrow(), self.sources.get(held.stream.table())) {
+                let lag = lags.entry(source).or_default();
+                *lag =
+                    now.duration_since(watermark).saturating_sub(delays.get(&held.stream).copied().unwrap_or_default()).max(*lag);
+            }
+        }
+        for (source, lag) in lags {
+            self.shared.instruments.watermark_lag(source.as_str(), lag);
         }
     }
 }

@@ -54,11 +54,11 @@ async fn up_to_when_a_shard_is_included_is_stored_with_its_steps_and_its_release
     let emulator = Emulator::start().await;
     let held = held(&emulator, shard_id("s")).await;
     let stored = async || emulator.streams.shard(&stream(), &shard_id("s")).await.unwrap().unwrap().watermark;
-    let step = held.advance(&after(7), 3).with_watermark(Some(at(40)));
+    let step = held.advance(&after(7), 3).with_times(Some(at(40)), None);
     assert_eq!(emulator.streams.advance(&step).await.unwrap(), Verdict::Committed);
     assert_eq!(stored().await, Some(at(40)));
     let held = held.after(&step);
-    let step = held.advance(&after(8), 3).with_watermark(Some(at(30)));
+    let step = held.advance(&after(8), 3).with_times(Some(at(30)), None);
     assert_eq!(emulator.streams.advance(&step).await.unwrap(), Verdict::Committed);
     assert_eq!(stored().await, Some(at(40)), "a record whose time is earlier");
     emulator.streams.release(&held.after(&step), Some(at(50))).await.unwrap();

@@ -23,6 +23,7 @@ pub(crate) const CHILDREN: &str = "children";
 pub(crate) const STATE: &str = "state";
 pub(crate) const GAP: &str = "gap";
 pub(crate) const UNLISTED: &str = "unlisted";
+pub(crate) const POSITION_MS: &str = "pos_ms";
 pub(crate) const WATERMARK_MS: &str = "watermark_ms";
 const CREATED_MS: &str = "created_ms";
 
@@ -90,6 +91,8 @@ pub(crate) struct ShardItem {
     pub(crate) gap: bool,
     /// The stream has not listed it for a while, though it is unfinished.
     pub(crate) unlisted: bool,
+    /// When the record at its position was created.
+    pub(crate) record_at: Option<Timestamp>,
     /// Up to when it is included, as its last owner stored it with a commit or when it released the lease.
     pub(crate) watermark: Option<Timestamp>,
     /// When its item may be deleted, in epoch seconds: it is finished, and nothing needs it any more.
@@ -109,6 +112,7 @@ impl ShardItem {
             state: ShardState::Active,
             gap: false,
             unlisted: false,
+            record_at: None,
             watermark: None,
             expires_at: None,
         }
@@ -118,14 +122,19 @@ impl ShardItem {
         self.state != ShardState::Active
     }
 
-    /// Up to when the shard is included as far as its item tells: what was stored, or, of one that was never read, when it begins.
-    pub(crate) fn included_up_to(&self) -> Option<Timestamp> {
+    /// The time of its position: when the record there was created, or, of a shard that was never read, when it begins.
+    pub(crate) fn position_at(&self) -> Option<Timestamp> {
         let begins_ms = match self.fence.position {
             Position::TrimHorizon => self.shard.created_ms(),
             Position::At(ms) => Some(ms),
-            Position::After(_) | Position::ShardEnd => None,
+            Position::After(_) | Position::ShardEnd => return self.record_at,
         };
-        self.watermark.or_else(|| Timestamp::from_millisecond(begins_ms?).ok())
+        Timestamp::from_millisecond(begins_ms?).ok()
+    }
+
+    /// Up to when the shard is included as far as its item tells.
+    pub(crate) fn included_up_to(&self) -> Option<Timestamp> {
+        self.watermark.max(self.position_at())
     }
 
     pub(crate) fn of_item(item: &Item) -> Result<Self, Malformed> {
@@ -138,6 +147,7 @@ impl ShardItem {
             state: parsed(item, STATE)?,
             gap: flag(item, GAP)?,
             unlisted: flag(item, UNLISTED)?,
+            record_at: instant_ms(item, POSITION_MS)?,
             watermark: instant_ms(item, WATERMARK_MS)?,
             expires_at: optional_number(item, key::EXPIRES_AT)?,
         })
@@ -170,6 +180,9 @@ impl ShardItem {
         }
         if self.unlisted {
             set(UNLISTED, AttributeValue::Bool(true));
+        }
+        if let Some(record_at) = self.record_at {
+            set(POSITION_MS, number_value(record_at.as_millisecond()));
         }
         if let Some(watermark) = self.watermark {
             set(WATERMARK_MS, number_value(watermark.as_millisecond()));
@@ -209,14 +222,14 @@ mod tests {
             parent in proptest::option::of(shard_id()),
             children in proptest::collection::btree_set(shard_id(), 0..3),
             (opened, gap, unlisted) in any::<(bool, bool, bool)>(),
-            watermark in proptest::option::of(0i64..4_000_000_000_000),
+            times in any::<[Option<u32>; 2]>(),
             expires_at in proptest::option::of(any::<i64>()),
             state in prop_oneof![Just(ShardState::Active), Just(ShardState::Done), Just(ShardState::Lost)],
         ) -> ShardItem {
             let fence = Fence { owner, epoch, position, defs };
             let children = children.into_iter().collect();
-            let watermark = watermark.map(|ms| Timestamp::from_millisecond(ms).unwrap());
-            ShardItem { shard, fence, parent, opened, children, state, gap, unlisted, watermark, expires_at }
+            let [record_at, watermark] = times.map(|ms| Some(Timestamp::from_millisecond(i64::from(ms?)).unwrap()));
+            ShardItem { shard, fence, parent, opened, children, state, gap, unlisted, record_at, watermark, expires_at }
         }
     }
 

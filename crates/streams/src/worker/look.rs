@@ -70,7 +70,9 @@ impl Worker {
         if self.sources.iter().any(|source| source.is_page_due(&self.membership, mono)) {
             interval = interval.min(LISTING_INTERVAL);
         }
-        if !self.looks.is_due(interval, mono) {
+        // Whether one that is silent for the lease's time has beaten since.
+        let since = self.looks.workers_at.filter(|at| self.membership.falls_silent(*at, mono));
+        if since.is_none() && !self.looks.is_due(interval, mono) {
             return Ok(false);
         }
         let mut workers = self.streams.workers().await?;

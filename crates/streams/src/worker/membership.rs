@@ -210,6 +210,11 @@ impl Membership {
         if is_late { RETRY_MAX } else { RETRY_MAX.min(self.interval() / 2) }
     }
 
+    /// Whether a peer that was alive at `since` is silent by now, as far as was seen.
+    pub(super) fn falls_silent(&self, since: Instant, mono: Instant) -> bool {
+        self.peers.values().any(|peer| !self.is_silent(peer, since) && self.is_silent(peer, mono))
+    }
+
     fn is_silent(&self, peer: &Peer, mono: Instant) -> bool {
         mono.saturating_duration_since(peer.changed_at) >= self.lease_ttl
     }

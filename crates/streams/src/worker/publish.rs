@@ -14,6 +14,7 @@ use crate::id::{ShardId, StreamId, WorkerId};
 use crate::status::ShardCounts;
 use crate::watermark;
 
+/// Or with every beat, if those are closer.
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// What is published of one stream.
@@ -26,6 +27,10 @@ pub(super) struct Publication {
 impl Publication {
     pub(super) fn new(watermark: Option<Timestamp>, mono: Instant) -> Self {
         Self { watermark, due: mono }
+    }
+
+    pub(super) fn is_due(&self, mono: Instant) -> bool {
+        mono >= self.due
     }
 }
 
@@ -53,12 +58,13 @@ impl Worker {
         for source in &mut self.sources {
             let publication = &mut source.publication;
             // What holds shards that are not stored yet is not known to be included.
-            if mono < publication.due || !source.listing.was_made() {
+            if !publication.is_due(mono) || !source.listing.was_made() {
                 continue;
             }
             let stream = source.graph.stream();
+            let interval = INTERVAL.min(self.membership.interval());
             if self.membership.is_draining() || self.membership.rank(stream, mono) > 0 {
-                publication.due = mono + INTERVAL;
+                publication.due = mono + interval;
                 continue;
             }
             let of_shard = |shard: &ShardId| {
@@ -74,7 +80,7 @@ impl Worker {
             let watermark = watermark.map(|watermark| watermark.min(now));
             if let Some(watermark) = watermark.filter(|watermark| Some(*watermark) > publication.watermark) {
                 // Before the write: one that fails is not made again with every tick.
-                publication.due = mono + INTERVAL;
+                publication.due = mono + interval;
                 let (delay, skew) = (Some(source.delay.value()), self.membership.largest_skew(mono));
                 let item = WatermarkItem { watermark, published_at: now, delay, skew };
                 self.streams.publish_watermark(stream, item).await?;

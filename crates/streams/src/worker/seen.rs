@@ -4,24 +4,29 @@
 use std::time::Duration;
 
 use futures::future::try_join_all;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-use super::Worker;
+use super::{Source, Worker};
+use crate::assignment::ShardKey;
 use crate::control::seen::{Seen, merge};
 use crate::error::Error;
 use crate::id::{ShardId, StreamId};
 
-/// A worker asks the others this often, if it publishes at all…
+/// A worker asks the others this often, if it publishes at all, or with every beat if those are closer…
 const ASKS: Duration = Duration::from_secs(1);
 /// …and tells what it has seen this often at most, or with every beat if those are closer.
 const TELLS: Duration = Duration::from_secs(3);
+
+/// What moves from further back than this to less than this is told at once.
+const NEAR: SignedDuration = SignedDuration::from_secs(5);
 
 /// What was told, and by the others.
 #[derive(Debug)]
 pub(super) struct Exchange {
     told: Seen,
     tell_due: Instant,
+    /// Also by those that have left: a shard that was included up to some time is so from then on.
     of_others: Seen,
     ask_due: Instant,
 }
@@ -31,7 +36,7 @@ impl Exchange {
         Self { told: Seen::new(), tell_due: mono, of_others: Seen::new(), ask_due: mono }
     }
 
-    /// How far a shard is included, by the last word of those live workers that are not this one.
+    /// How far a shard is included, by the last word of those workers that are not this one.
     pub(super) fn by_others(&self, stream: &StreamId, shard: &ShardId) -> Option<Timestamp> {
         self.of_others.get(&(stream.clone(), shard.clone())).copied()
     }
@@ -40,19 +45,27 @@ impl Exchange {
 impl Worker {
     /// Asks the others, and tells them, if it is time.
     pub(super) async fn exchange_seen(&mut self, now: Timestamp, mono: Instant) -> Result<(), Error> {
-        let told = if mono >= self.seen.tell_due { self.tell(now, mono).await } else { Ok(()) };
+        let told = self.tell(now, mono).await;
         let asked = if mono >= self.seen.ask_due { self.ask(mono).await } else { Ok(()) };
         told.and(asked)
     }
 
-    /// Tells what has moved of the shards whose streams' watermarks another publishes.
+    /// Tells what has moved of the shards whose streams' watermarks another publishes, if it is time, or one of them has come near the
+    /// present: it may be the one that holds its stream's watermark.
     async fn tell(&mut self, now: Timestamp, mono: Instant) -> Result<(), Error> {
-        self.seen.tell_due = mono + TELLS.min(self.membership.interval());
         let mut seen = Seen::new();
         for stream in self.sources.iter().map(|source| source.graph.stream()).filter(|stream| !self.is_first(stream, mono)) {
             let held = self.held.iter().filter(|((of, _), _)| of == stream);
             seen.extend(held.filter_map(|(shard, watermark)| Some((shard.clone(), (*watermark)?))));
         }
+        let has_come_near = |(shard, at): (&ShardKey, &Timestamp)| {
+            let told = self.seen.told.get(shard);
+            now.duration_since(*at) <= NEAR && told.is_none_or(|told| now.duration_since(*told) > NEAR)
+        };
+        if mono < self.seen.tell_due && !seen.iter().any(has_come_near) {
+            return Ok(());
+        }
+        self.seen.tell_due = mono + TELLS.min(self.membership.interval());
         if seen != self.seen.told {
             self.streams.tell_seen(&self.membership.id, &seen, now).await?;
             self.seen.told = seen;
@@ -60,20 +73,25 @@ impl Worker {
         Ok(())
     }
 
-    /// Asks the others, when this worker publishes any stream's watermark.
+    /// Asks the others, when this worker may publish any stream's watermark now.
     async fn ask(&mut self, mono: Instant) -> Result<(), Error> {
-        self.seen.ask_due = mono + ASKS;
-        if !self.sources.iter().any(|source| self.is_first(source.graph.stream(), mono)) {
+        let publishes = |source: &Source| source.publication.is_due(mono) && self.is_first(source.graph.stream(), mono);
+        if !self.sources.iter().any(publishes) {
             return Ok(());
         }
+        self.seen.ask_due = mono + ASKS.min(self.membership.interval());
         let told = self.membership.others(mono).map(async |worker| {
             let mut seen = worker.seen.clone();
             merge(&mut seen, self.streams.seen_by(&worker.id).await?);
             Ok::<_, Error>(seen)
         });
         let told = try_join_all(told).await?;
-        self.seen.of_others = Seen::new();
         told.into_iter().for_each(|seen| merge(&mut self.seen.of_others, seen));
+        let sources = &self.sources;
+        let is_known = |(stream, shard): &ShardKey| {
+            sources.iter().any(|source| source.graph.stream() == stream && source.graph.shard(shard).is_some())
+        };
+        self.seen.of_others.retain(|key, _| is_known(key));
         Ok(())
     }
 }

@@ -261,7 +261,7 @@ async fn whoever_publishes_has_a_bound_for_every_shard_from_its_first_look() {
     let held = first.tick(at(60), mono).await.unwrap();
     assert_eq!(published().await, None, "of two shards nothing is known");
     for (held, second) in held.iter().filter(|held| held.shard != shard_id(UNREAD)).zip([40, 50]) {
-        let step = held.advance(&after(7), 1).with_watermark(Some(at(second)));
+        let step = held.advance(&after(7), 1).with_times(Some(at(second)), None);
         assert_eq!(streams.advance(&step).await.unwrap(), Verdict::Committed);
     }
     // It is gone, and has reported nothing.
@@ -327,7 +327,7 @@ async fn a_finished_shard_without_children_holds_the_watermark_at_its_end() {
     let b = held.iter().find(|held| held.shard == shard_id("b")).unwrap();
     let a = held.iter().find(|held| held.shard == shard_id("a")).unwrap();
     worker.report(a, Some(at(90)));
-    let end = b.advance(&Position::ShardEnd, 0).with_watermark(Some(at(40)));
+    let end = b.advance(&Position::ShardEnd, 0).with_times(None, Some(at(40)));
     assert_eq!(streams.advance(&end).await.unwrap(), Verdict::Committed);
     worker.finished(b);
     worker.tick(at(91), mono + TTL).await.unwrap();

@@ -87,8 +87,8 @@ impl ShardTask {
         let (stream, traceparent) = (self.arn.as_str(), trace::traceparent_of(&committing));
         let writing = Writing { stream, now, alert_max_age: self.shared.alert_max_age, traceparent: traceparent.as_deref() };
         let from = self.provenance(last, now);
-        let watermark = last.map(|record| record.created_at).max(self.watermark.value());
-        let advance = self.held.advance(&to, running.version).with_watermark(watermark);
+        let record_at = last.map(|record| record.created_at);
+        let advance = self.held.advance(&to, running.version).with_times(record_at, self.watermark.value());
         let writes = match self.resort {
             Resort::Whole => fold.writes(lane, &writing),
             Resort::Diverted => fold.diverted(lane, &writing),
