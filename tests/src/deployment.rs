@@ -24,6 +24,8 @@ use crate::{Workload, World, wait_until};
 
 /// How long a worker of a test may be silent before another takes its shards.
 pub const LEASE_TTL: Duration = Duration::from_millis(600);
+/// The variable that sets the clock of a `hasty-ingest` ahead, by so many seconds.
+pub const CLOCK_AHEAD_SECONDS: &str = "TIDEMARK_TEST_CLOCK_AHEAD_SECONDS";
 /// How fast the dispatcher of a test goes: a minute of the retry schedule is 60 ms, and what a killed one had claimed comes back soon.
 pub const PACE: Pace = Pace {
     second: Duration::from_millis(1),

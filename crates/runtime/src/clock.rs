@@ -1,7 +1,7 @@
 //! The wall clock: the one place that reads it; and how wrong it is.
 
 use std::cell::RefCell;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
 use jiff::{SignedDuration, Timestamp};
 use opentelemetry::metrics::Gauge;
@@ -12,6 +12,9 @@ thread_local! {
     static SIMULATED: RefCell<Option<Clock>> = const { RefCell::new(None) };
 }
 
+/// How far this process's clock is ahead of the machine's, in nanoseconds.
+static SHIFT: AtomicI64 = AtomicI64::new(0);
+
 /// A thread whose time is a simulation's, until this is dropped.
 #[derive(Debug)]
 #[must_use = "the simulated clock stops when this is dropped"]
@@ -20,7 +23,18 @@ pub struct Simulated(());
 /// The present instant. Callers read it at the edge and pass it on as `now`.
 #[allow(clippy::disallowed_methods, reason = "this is the place that the ban points to")]
 pub fn now() -> Timestamp {
-    SIMULATED.with_borrow(|clock| clock.as_ref().map_or_else(Timestamp::now, |clock| clock()))
+    let wall = || Timestamp::now() + SignedDuration::from_nanos(SHIFT.load(Ordering::Relaxed));
+    SIMULATED.with_borrow(|clock| clock.as_ref().map_or_else(wall, |clock| clock()))
+}
+
+/// Sets this process's clock ahead of the machine's, or back by a negative span. For tests of wrong clocks alone: a process at work never
+/// calls it.
+///
+/// # Panics
+/// When the span is of centuries.
+pub fn shift(ahead: SignedDuration) {
+    let nanos = i64::try_from(ahead.as_nanos()).expect("a span of less than centuries");
+    SHIFT.store(nanos, Ordering::Relaxed);
 }
 
 /// Makes this thread's time another one. For the seeded simulation alone, whose whole world runs on one thread in virtual time;
