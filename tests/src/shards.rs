@@ -14,7 +14,7 @@ mod tests;
 
 use std::collections::VecDeque;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use serde_json::Value;
@@ -36,6 +36,8 @@ pub struct Rules {
     pub records_max: usize,
     /// So many empty pages come before each page with records.
     pub empty_pages: u32,
+    /// A record is in no page before it is so old, by its own time. AWS names no bound. Zero: it is in the next page.
+    pub shown_after: SignedDuration,
     /// A closed shard goes on looking open, though its children are listed: no ending number, and empty pages at its end.
     pub parents_look_open: bool,
     /// So many listings after a child was born do not show it yet.
@@ -89,6 +91,7 @@ impl Default for Rules {
             listed_max: listing::LISTED_MAX,
             records_max: reading::RECORDS_MAX,
             empty_pages: 0,
+            shown_after: SignedDuration::ZERO,
             parents_look_open: false,
             late_listings: 0,
             late_beginnings: 0,
@@ -179,7 +182,7 @@ impl TableStreams {
             self.close(shard);
         }
         // A label is a time to the millisecond, and no two streams have the same.
-        let after_last = self.current().created_at + jiff::SignedDuration::from_millis(1);
+        let after_last = self.current().created_at + SignedDuration::from_millis(1);
         self.switch_on(open.len(), now.max(after_last));
         self.arn().to_owned()
     }

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
-use super::shard::Shard;
+use super::shard::{Record, Shard};
 use super::{Refusal, TableStreams};
 
 /// Most records of one page.
@@ -86,7 +86,8 @@ impl TableStreams {
             return Err(trimmed());
         }
         let records_max = limit.unwrap_or(RECORDS_MAX).min(self.rules.records_max);
-        let count = if iterator.empty_pages > 0 { 0 } else { page_length(shard, iterator.index, records_max) };
+        let waiting = &shard.records[iterator.index..self.shown(shard, now).max(iterator.index)];
+        let count = if iterator.empty_pages > 0 { 0 } else { page_length(waiting, records_max) };
         let end = iterator.index + count;
         let empty_pages = if count > 0 { self.rules.empty_pages } else { iterator.empty_pages.saturating_sub(1) };
         let is_last = !shard.open
@@ -96,6 +97,15 @@ impl TableStreams {
         let records = shard.records[iterator.index..end].iter().map(|record| record.json.clone()).collect();
         let next = ShardIterator { index: end, empty_pages, issued_ms: now.as_millisecond(), ..iterator };
         Ok(Page { records, next: (!is_last).then(|| next.to_string()) })
+    }
+
+    /// How many of a shard's first records are old enough to be in a page.
+    fn shown(&self, shard: &Shard, now: Timestamp) -> usize {
+        if self.rules.shown_after.is_zero() {
+            return shard.records.len();
+        }
+        let newest = (now - self.rules.shown_after).as_duration().as_secs_f64();
+        shard.records.iter().position(|record| record.created > newest).unwrap_or(shard.records.len())
     }
 
     fn readable(&self, arn: &str, shard: &str) -> Result<&Shard, Refusal> {
@@ -138,13 +148,12 @@ fn untrimmed(shard: &Shard, place: usize, number: &str) -> Result<usize, Refusal
     if is_trimmed || place < shard.trimmed { Err(trimmed()) } else { Ok(place) }
 }
 
-fn page_length(shard: &Shard, start: usize, records_max: usize) -> usize {
+fn page_length(waiting: &[Record], records_max: usize) -> usize {
     let mut bytes = 0;
-    let fits = |record: &&super::shard::Record| {
+    let fits = |record: &&Record| {
         bytes += record.bytes;
         bytes <= BYTES_MAX
     };
-    let waiting = &shard.records[start..];
     let fitting = waiting.iter().take(records_max).take_while(fits).count();
     fitting.max(1).min(waiting.len())
 }

@@ -367,3 +367,22 @@ fn a_new_stream_leaves_the_old_one_closed_and_readable() {
     assert_eq!(table.page(&iterator, None, at(10)).unwrap().next, None);
     assert_eq!(table.list().len(), 2);
 }
+
+#[test]
+fn records_are_shown_when_they_are_so_old_and_a_shard_ends_behind_them() {
+    let mut table = table(1);
+    table.rules.shown_after = SignedDuration::from_secs(12);
+    let arn = table.arn().to_owned();
+    let shard = table.open_shards().remove(0);
+    // Of the seconds 0, 5 and 5.
+    [0, 5, 5].into_iter().zip(0..).for_each(|(second, key)| table.append(&change(key, second)));
+    table.rotate(&shard, at(6_000));
+    let mut iterator = table.iterator(&arn, &shard, StartAt::TrimHorizon, at(6_000)).unwrap();
+    let mut shown = Vec::new();
+    for ms in [11_999, 12_000, 16_999, 17_000] {
+        let page = table.page(&iterator, None, at(ms)).unwrap();
+        shown.push((page.records.len(), page.next.is_some()));
+        iterator = page.next.unwrap_or_default();
+    }
+    assert_eq!(shown, [(0, true), (1, true), (0, true), (2, false)]);
+}
