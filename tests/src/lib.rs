@@ -11,6 +11,7 @@ pub mod deployment;
 mod embedded;
 mod emulator;
 pub mod front;
+pub mod judge;
 pub mod limits;
 pub mod oracle;
 mod origin;
