@@ -4,6 +4,7 @@
 //! calls (lost answers, late and dropped requests, throttles, conflicts), of the target table, and of the stream (`plan`). One of the
 //! tenants is hostile: it changes its rules and its alerts all the time (`hostile`), and at the end as fast as it can (`storm`). What
 //! runs is the worker's library over the real SDK on the in-process wire (`schedule`); what is checked afterwards is in `verdict`.
+//! Meanwhile a reader reads all numbers with the watermark (`reader`), and each of these reads is judged.
 //!
 //! A seed replays every call: time, every random number of the worker and the SDK, and the order in which tasks go on follow from
 //! it. `a_seed_replays_every_call` holds that. What would break it: an unbiased `select!` in the worker, a `watch` that several
@@ -21,6 +22,7 @@ mod hostile;
 mod ledger;
 mod network;
 mod plan;
+mod reader;
 mod schedule;
 mod storm;
 mod trace;

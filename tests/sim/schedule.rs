@@ -9,7 +9,8 @@ use tidemark_runtime::clock;
 use tidemark_store::{NewTenant, Store, TenantRates};
 use tidemark_streams::Streams;
 use tidemark_tests::deployment::{item_of, tables};
-use tidemark_tests::oracle::stock;
+use tidemark_tests::judge::Writes;
+use tidemark_tests::oracle::{Cells, stock};
 use tidemark_tests::{Shards, Wire, oracle};
 use tokio::time::sleep;
 
@@ -18,6 +19,7 @@ use crate::history::{self, Change, ZONES};
 use crate::hostile::Hostile;
 use crate::network::Network;
 use crate::plan::{Plan, Retention, Step, WORKERS_MAX};
+use crate::reader::Reader;
 use crate::trace::Sent;
 use crate::{storm, verdict};
 
@@ -38,6 +40,8 @@ pub(crate) struct World {
     pub(crate) retention: Retention,
     /// Every change of the source so far.
     pub(crate) history: stock::History,
+    /// The same, for the judge of reads.
+    pub(crate) writes: Writes,
     fleet: Fleet,
 }
 
@@ -65,6 +69,7 @@ pub(crate) fn run(plan: &Plan) -> Report {
         });
         let mut world = World::start(wire, plan).await;
         let hostile = Hostile::start(&world, plan.seed, &plan.hostility);
+        let reader = Reader::start(&world, plan.seed);
         for (pause, step) in &plan.steps {
             sleep(*pause).await;
             world.make(step).await;
@@ -79,6 +84,7 @@ pub(crate) fn run(plan: &Plan) -> Report {
         world.fleet.end().await;
         world.network.drained().await;
         verdict::check(&world).await;
+        verdict::check_reads(&world, &reader.end());
         let Network { ledger, trace, .. } = &*world.network;
         Report { calls: trace.lock().unwrap().take(), gaps: ledger.lock().unwrap().gaps(), slowest }
     })
@@ -100,8 +106,8 @@ impl World {
         let mut fleet = Fleet::new(&wire, &network, plan.lease_ttl, plan.seed);
         (0..plan.workers).for_each(|_| fleet.start());
         let (shards, client) = (wire.shards(oracle::TABLE), aws_sdk_dynamodb::Client::new(&wire.config()));
-        let (parents, history) = (BTreeMap::new(), Vec::new());
-        Self { network, shards, parents, wire, client, streams, retention: plan.retention, history, fleet }
+        let (parents, history, writes) = (BTreeMap::new(), Vec::new(), Writes::default());
+        Self { network, shards, parents, wire, client, streams, retention: plan.retention, history, writes, fleet }
     }
 
     async fn make(&mut self, step: &Step) {
@@ -153,16 +159,22 @@ impl World {
         let (Change::Put(attributes) | Change::Delete(attributes)) = change;
         let item = item_of(attributes);
         let id = item["id"].as_s().unwrap().clone();
+        let contribution = match change {
+            Change::Put(_) => oracle::expected(std::slice::from_ref(&item), &BTreeMap::from(ZONES), clock::now()),
+            Change::Delete(_) => Cells::new(),
+        };
+        self.writes.begin(&id, contribution, clock::now());
         match change {
             Change::Put(_) => {
                 self.client.put_item().table_name(oracle::TABLE).set_item(Some(item.clone())).send().await.unwrap();
-                self.history.push((id, Some(item)));
+                self.history.push((id.clone(), Some(item)));
             }
             Change::Delete(_) => {
                 self.client.delete_item().table_name(oracle::TABLE).set_key(Some(item)).send().await.unwrap();
-                self.history.push((id, None));
+                self.history.push((id.clone(), None));
             }
         }
+        self.writes.acknowledge(&id, clock::now());
     }
 }
 

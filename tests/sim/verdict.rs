@@ -6,6 +6,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use tidemark_runtime::clock;
 use tidemark_streams::{ShardState, ShardStatus, StreamId};
+use tidemark_tests::judge::{Read, judge, summary};
 use tidemark_tests::oracle;
 use tidemark_tests::oracle::stock::{check_episodes_beside, check_levels_beside};
 
@@ -59,6 +60,12 @@ pub(crate) async fn check(world: &World) {
     };
     let owned: Vec<_> = status.shards.iter().filter(is_kept).collect();
     assert!(owned.is_empty(), "workers that stop in peace leave their shards free: {owned:?}");
+}
+
+/// Every answer that the schedule's reader got is true.
+pub(crate) fn check_reads(world: &World, reads: &[Read]) {
+    let untrue = summary(&judge(&world.writes, reads));
+    assert!(untrue.is_empty(), "of {} reads: {untrue:#?}", reads.len());
 }
 
 async fn closed_shards(world: &World) -> Vec<String> {
