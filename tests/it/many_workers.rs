@@ -4,6 +4,7 @@
 //! Every call of every worker takes [`fleet::LATENCY`] and is recorded, so that a rule is checked by what went over the wire.
 
 mod cancelling;
+mod churn;
 mod fleet;
 mod gaps;
 mod hand_over;

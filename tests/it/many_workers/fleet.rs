@@ -54,6 +54,7 @@ pub(super) struct Fleet {
     read_latency: Duration,
     /// What a transaction takes.
     write_latency: Duration,
+    lease_ttl: Duration,
     written: usize,
     _time: Simulated,
 }
@@ -111,6 +112,7 @@ impl Fleet {
             denied: Arc::default(),
             read_latency: LATENCY,
             write_latency: LATENCY,
+            lease_ttl: TTL,
             written: 0,
             _time: time,
         }
@@ -124,6 +126,11 @@ impl Fleet {
     /// Transactions of workers that start from now on take so long.
     pub(super) fn write_slowly(&mut self, latency: Duration) {
         self.write_latency = latency;
+    }
+
+    /// Workers that start from now on have another TTL.
+    pub(super) fn set_lease_ttl(&mut self, ttl: Duration) {
+        self.lease_ttl = ttl;
     }
 
     /// From now on, every transaction that moves one of these shards, and no other, meets another one.
@@ -140,7 +147,7 @@ impl Fleet {
     pub(super) async fn start(&mut self, name: &str) -> WorkerNumber {
         let worker = self.names.len();
         self.names.push(name.to_owned());
-        let settings = Settings { worker_id: name.to_owned(), lease_ttl: TTL, ..settings() };
+        let settings = Settings { worker_id: name.to_owned(), lease_ttl: self.lease_ttl, ..settings() };
         let ingest = Ingest::start(&self.recorded(worker).config(), &settings, &self.definitions).await.unwrap();
         let (health, stop, mut tasks) = (Health::starting(), CancellationToken::new(), JoinSet::new());
         tasks.spawn(ingest.run(health.clone(), stop.clone()));
