@@ -3,6 +3,7 @@
 mod chaos;
 mod dev;
 mod drain;
+mod honest;
 mod killed;
 mod memory;
 mod metrics;
