@@ -45,8 +45,10 @@ const IDLE: std::ops::Range<Duration> = Duration::from_secs(50)..Duration::from_
 const IDLE_FIRST: Duration = Duration::from_secs(10);
 /// From the start of the first worker to the first watermark.
 const FIRST_WITHIN: Duration = Duration::from_secs(5);
-/// The 99th percentile of the lag.
+/// The 99th percentile of the lag, where each shard has an owner that lives long enough to read it.
 const LAG_MAX: Duration = Duration::from_secs(LEASE_TTL.as_secs() + 5);
+/// The same, where a worker that has just taken shards over may be the next to be lost: those stand still for two leases in a row.
+const LAG_MAX_AT_RANDOM: Duration = Duration::from_secs(2 * LEASE_TTL.as_secs() + 8);
 
 /// What one seed showed.
 struct Shown {
@@ -135,6 +137,11 @@ async fn read(wire: Wire, end: Instant) -> Vec<Read> {
     reads
 }
 
+/// With every third seed, any worker may be lost; else the one that has run longest.
+fn is_at_random(seed: u64) -> bool {
+    seed.is_multiple_of(3)
+}
+
 /// Workers that come and go, and shards that rotate and split, until then. How many workers were lost.
 async fn churn(fleet: &mut Fleet, seed: u64, end: Instant) -> usize {
     let (mut workers, mut started, mut random) = (Vec::<WorkerNumber>::new(), 0, StdRng::seed_from_u64(seed.rotate_left(32)));
@@ -145,7 +152,8 @@ async fn churn(fleet: &mut Fleet, seed: u64, end: Instant) -> usize {
     while Instant::now() < end {
         sleep(Duration::from_millis(random.random_range(STRIKES_MS))).await;
         shift(fleet, &mut random).await;
-        let lost = workers.swap_remove(random.random_range(0..workers.len()));
+        // The first is the one that has run longest.
+        let lost = workers.remove(if is_at_random(seed) { random.random_range(0..workers.len()) } else { 0 });
         if random.random_ratio(3, 4) {
             fleet.kill(lost).await;
         } else {
@@ -219,7 +227,8 @@ async fn while_workers_and_shards_come_and_go_the_watermark_keeps_up_and_every_r
         println!("{figures}");
         assert!(*strikes > 20 && *shards > 2 * SHARDS, "too little happened to prove anything: {figures}");
         failures.extend(shown.failures.iter().map(|failure| format!("seed {seed}: {failure}")));
-        if *first > FIRST_WITHIN || p99 > LAG_MAX {
+        let lag_max = if is_at_random(seed) { LAG_MAX_AT_RANDOM } else { LAG_MAX };
+        if *first > FIRST_WITHIN || p99 > lag_max {
             failures.push(figures);
         }
     }

@@ -173,6 +173,17 @@ impl Membership {
         self.readers(stream, mono).iter().take_while(|id| **id < self.id).count()
     }
 
+    /// Whether this worker publishes a stream's watermark: the first of the readers that were heard of lately. While two of them think so,
+    /// both publish what is true, and the later watermark stays; so another's silence need not last for the lease's time.
+    pub(super) fn publishes(&self, stream: &StreamId, mono: Instant) -> bool {
+        let is_lively = |peer: &Peer| mono.saturating_duration_since(peer.changed_at) < self.lease_ttl / 2;
+        let is_before = |peer: &&Peer| {
+            let WorkerItem { id, status, streams, .. } = &peer.item;
+            *id < self.id && *status == WorkerStatus::Active && streams.contains(stream) && is_lively(peer)
+        };
+        !self.is_draining() && !self.peers.values().any(|peer| is_before(&peer))
+    }
+
     /// How often each of the others has changed what is stored of shards.
     pub(super) fn changes_of(&self, items: &[WorkerItem]) -> BTreeMap<WorkerId, u64> {
         items.iter().filter(|item| item.id != self.id).map(|item| (item.id.clone(), item.changes)).collect()

@@ -22,11 +22,13 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub(super) struct Publication {
     watermark: Option<Timestamp>,
     due: Instant,
+    /// This worker publishes it.
+    is_ours: bool,
 }
 
 impl Publication {
     pub(super) fn new(watermark: Option<Timestamp>, mono: Instant) -> Self {
-        Self { watermark, due: mono }
+        Self { watermark, due: mono, is_ours: false }
     }
 
     pub(super) fn is_due(&self, mono: Instant) -> bool {
@@ -63,9 +65,14 @@ impl Worker {
             }
             let stream = source.graph.stream();
             let interval = INTERVAL.min(self.membership.interval());
-            if self.membership.is_draining() || self.membership.rank(stream, mono) > 0 {
+            let published = std::mem::replace(&mut publication.is_ours, self.membership.publishes(stream, mono));
+            if !publication.is_ours {
                 publication.due = mono + interval;
                 continue;
+            }
+            if !published {
+                // What the one before knew of its own shards is in their items.
+                self.looks.force();
             }
             let of_shard = |shard: &ShardId| {
                 let own = self.held.get(&(stream.clone(), shard.clone())).copied().flatten();

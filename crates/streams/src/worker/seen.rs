@@ -54,7 +54,9 @@ impl Worker {
     /// present: it may be the one that holds its stream's watermark.
     async fn tell(&mut self, now: Timestamp, mono: Instant) -> Result<(), Error> {
         let mut seen = Seen::new();
-        for stream in self.sources.iter().map(|source| source.graph.stream()).filter(|stream| !self.is_first(stream, mono)) {
+        for stream in
+            self.sources.iter().map(|source| source.graph.stream()).filter(|stream| !self.membership.publishes(stream, mono))
+        {
             let held = self.held.iter().filter(|((of, _), _)| of == stream);
             seen.extend(held.filter_map(|(shard, watermark)| Some((shard.clone(), (*watermark)?))));
         }
@@ -75,7 +77,8 @@ impl Worker {
 
     /// Asks the others, when this worker may publish any stream's watermark now.
     async fn ask(&mut self, mono: Instant) -> Result<(), Error> {
-        let publishes = |source: &Source| source.publication.is_due(mono) && self.is_first(source.graph.stream(), mono);
+        let publishes =
+            |source: &Source| source.publication.is_due(mono) && self.membership.publishes(source.graph.stream(), mono);
         if !self.sources.iter().any(publishes) {
             return Ok(());
         }
