@@ -270,5 +270,10 @@ proptest! {
         let has_data = |row: &&Row| row.values.values().any(|value| !value.is_zero());
         let with_data: BTreeSet<_> = rows.iter().filter(has_data).map(|row| &row.currency).collect();
         prop_assert!(totals.iter().all(|total| with_data.contains(&total.currency)));
+        // And none is left out: what is looked at above is all there is.
+        for currency in with_data {
+            let is_zero = naive_units(&rows, |row| row.currency == *currency).is_zero();
+            prop_assert!(is_zero || totals.iter().any(|total| total.currency == *currency), "no total of {currency:?}");
+        }
     }
 }
