@@ -32,9 +32,8 @@ use tokio::time::Instant;
 const CASES: u32 = 16;
 const ZONES: [(&str, &str); 3] = [("demo", "UTC"), ("acme", "America/Santiago"), ("Zed-9", "Asia/Kathmandu")];
 const WORKERS: usize = 3;
-/// How long a worker waits for an answer, and how much longer than that a late request takes.
-const PATIENCE: Duration = Duration::from_millis(150);
-const LATE: Duration = Duration::from_millis(250);
+/// A late request arrives after fewer other calls than this, or at the end.
+const LATE_MAX: u64 = 12;
 
 /// One change of the source.
 #[derive(Debug, Clone)]
@@ -66,8 +65,9 @@ enum Request {
     AnswerLost,
     /// Carried out, but the worker goes on as if it had never sent anything: the same records are delivered to it again.
     Forgotten,
-    /// Held up until the worker has given up waiting and sent it again; carried out after that.
-    Late,
+    /// The answer is lost, and the request is carried out only after so many other calls: before the position is read back, before it is
+    /// sent again, or after that.
+    Late(u64),
     /// Never arrives.
     Dropped,
     /// Meets another transaction first.
@@ -152,7 +152,7 @@ fn step() -> impl Strategy<Value = Step> {
     use Request::{
         AcknowledgedMeanwhile, AnswerLost, Answered, Conflict, CrashAfter, CrashBefore, Dropped, Forgotten, Late, StolenMeanwhile,
     };
-    let request = prop::sample::select(vec![
+    let request = prop_oneof![13 => prop::sample::select(vec![
         Answered,
         Answered,
         Answered,
@@ -161,13 +161,12 @@ fn step() -> impl Strategy<Value = Step> {
         AnswerLost,
         AnswerLost,
         Forgotten,
-        Late,
         Dropped,
         Conflict,
         StolenMeanwhile,
         AcknowledgedMeanwhile,
         AcknowledgedMeanwhile,
-    ]);
+    ]), 1 => (1..LATE_MAX).prop_map(Late)];
     prop_oneof![
         2 => (1..6_usize).prop_map(Step::Write),
         1 => (0..WORKERS).prop_map(Step::Steal),
@@ -284,7 +283,7 @@ impl Schedule {
         let front = self.deployment.world.front();
         match request {
             Request::Answered | Request::Forgotten => {}
-            Request::Late => front.fault(call, When::Nth(1), Fault::Delay(LATE)),
+            Request::Late(after) => front.fault(call, When::Nth(1), Fault::Late(after)),
             Request::CrashBefore => {
                 self.processes[index] = self.new_process().await;
                 return;
@@ -332,7 +331,7 @@ impl Schedule {
     /// A worker without misfortune commits all that is left, while somebody acknowledges whatever fires.
     async fn finish(&mut self) {
         // Whatever is still on its way arrives before the end.
-        tokio::time::sleep(LATE).await;
+        self.deployment.world.front().late_calls_arrive().await;
         self.steal(0).await;
         loop {
             let held = self.processes[0].held.clone().unwrap();
@@ -379,9 +378,9 @@ fn pretty(expected: &oracle::Cells, stored: &oracle::Cells) {
     assert!(missing.is_empty() && wrong.is_empty(), "expected, not stored: {missing:#?}\nstored, not expected: {wrong:#?}");
 }
 
+/// Without time-outs, too: how fast the machine is must not decide what happens.
 fn without_retries(config: &SdkConfig) -> SdkConfig {
-    let timeouts = TimeoutConfig::builder().operation_attempt_timeout(PATIENCE).build();
-    config.clone().into_builder().retry_config(RetryConfig::disabled()).timeout_config(timeouts).build()
+    config.clone().into_builder().retry_config(RetryConfig::disabled()).timeout_config(TimeoutConfig::disabled()).build()
 }
 
 async fn run(history: Vec<Change>, steps: Vec<Step>) {
@@ -409,7 +408,7 @@ async fn run(history: Vec<Change>, steps: Vec<Step>) {
 #[allow(clippy::disallowed_methods, reason = "a longer run by hand is asked for by a variable")]
 fn aggregates_equal_a_recomputation_whatever_happens_to_commits() {
     let cases = std::env::var("TIDEMARK_EXACTNESS_CASES").ok().and_then(|cases| cases.parse().ok()).unwrap_or(CASES);
-    let mut runner = TestRunner::new(Config { cases, failure_persistence: None, max_shrink_iters: 40, ..Config::default() });
+    let mut runner = TestRunner::new(Config { cases, source_file: Some(file!()), max_shrink_iters: 40, ..Config::default() });
     let strategy = (prop::collection::vec(change(), 8..40), prop::collection::vec(step(), 10..40));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let result = runner.run(&strategy, |(history, steps)| {

@@ -116,13 +116,39 @@ async fn conflict_gives_a_reason_for_each_item() {
 #[tokio::test]
 async fn a_delayed_call_arrives_after_its_client_has_given_up() {
     let world = world().await;
-    world.front().fault("PutItem", When::Next(1), Fault::Delay(Duration::from_millis(300)));
+    let delay = Duration::from_secs(2);
+    world.front().fault("PutItem", When::Next(1), Fault::Delay(delay));
     let client = plain_client(&world);
     let begun = Instant::now();
     tokio::time::timeout(Duration::from_millis(100), put(&client, "late")).await.unwrap_err();
     assert!(!is_written(&world, "late").await);
     wait_until("the late write arrives", SOON, async || is_written(&world, "late").await).await;
-    assert!(begun.elapsed() >= Duration::from_millis(300));
+    assert!(begun.elapsed() >= delay);
+}
+
+#[tokio::test]
+async fn a_late_call_arrives_after_others_or_when_the_test_says() {
+    let world = world().await;
+    world.front().fault("PutItem", When::Nth(1), Fault::Late(2));
+    world.front().fault("PutItem", When::Nth(4), Fault::Late(2));
+    let client = plain_client(&world);
+    put(&client, "late").await.unwrap_err();
+    put(&client, "a").await.unwrap();
+    assert!(!is_written(&world, "late").await, "one other call is not enough");
+    put(&client, "b").await.unwrap();
+    assert!(is_written(&world, "late").await);
+    put(&client, "later").await.unwrap_err();
+    assert!(!is_written(&world, "later").await);
+    world.front().late_calls_arrive().await;
+    assert!(is_written(&world, "later").await);
+}
+
+#[tokio::test]
+#[should_panic(expected = "the arrival of 1 late calls")]
+async fn a_late_call_that_never_arrives_fails_the_test() {
+    let world = world().await;
+    world.front().fault("PutItem", When::Nth(1), Fault::Late(1));
+    put(&plain_client(&world), "late").await.unwrap_err();
 }
 
 #[tokio::test]

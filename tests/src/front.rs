@@ -7,6 +7,7 @@
 
 mod fault;
 mod judge;
+mod late;
 mod proxy;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use fault::Script;
 pub use fault::{Fault, When};
 use judge::Judge;
 pub use judge::{Refusal, Workload};
+use late::LateCalls;
 
 /// A front; clones share it.
 ///
@@ -34,6 +36,7 @@ pub struct Front {
     address: SocketAddr,
     script: Arc<Script>,
     judge: Arc<Judge>,
+    late: Arc<LateCalls>,
     /// What workloads sent that exceeds AWS's limits, in words.
     beyond_limits: Arc<Mutex<Vec<String>>>,
 }
@@ -49,7 +52,8 @@ impl Front {
         servers: &mut JoinSet<()>,
     ) -> anyhow::Result<Self> {
         let (listener, address) = server::listen().await;
-        let front = Self { address, script: Arc::default(), judge: Arc::default(), beyond_limits: Arc::default() };
+        let front =
+            Self { address, script: Arc::default(), judge: Arc::default(), late: Arc::default(), beyond_limits: Arc::default() };
         let (upstream, behind) = (proxy::Upstream::new(upstream, streams)?, front.clone());
         servers.spawn(server::serve(listener, move |request| proxy::relay(request, upstream.clone(), behind.clone())));
         Ok(front)
@@ -74,6 +78,11 @@ impl Front {
     /// Ends all faults, scripted and random ones.
     pub fn no_faults(&self) {
         self.script.clear();
+    }
+
+    /// Carries out the calls that are still late.
+    pub async fn late_calls_arrive(&self) {
+        self.late.arrive().await;
     }
 
     /// How many such calls have arrived.
@@ -134,6 +143,7 @@ impl Front {
 
     /// The scripted faults that were due and have not happened, in words.
     pub(crate) fn pending_faults(&self) -> Vec<String> {
-        self.script.pending()
+        let late = self.late.count();
+        self.script.pending().into_iter().chain((late > 0).then(|| format!("the arrival of {late} late calls"))).collect()
     }
 }

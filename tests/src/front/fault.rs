@@ -30,6 +30,9 @@ pub enum Fault {
     Reset,
     /// Forwarded and carried out; then the connection is dropped without an answer.
     CommitThenDrop,
+    /// The connection is dropped. The call is forwarded all the same, when so many other calls have been answered or
+    /// [`Front::late_calls_arrive`](super::Front::late_calls_arrive) is called.
+    Late(u64),
     /// Refused as DynamoDB refuses what meets a transaction under way: `TransactionCanceledException` whose first reason is
     /// `TransactionConflict`, or `TransactionConflictException` for a single write. Not forwarded.
     TransactionConflict,

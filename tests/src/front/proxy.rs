@@ -35,6 +35,12 @@ pub(super) struct Upstream {
 }
 
 pub(super) async fn relay(request: Request<Incoming>, upstream: Upstream, front: Front) -> Result<Answer, Dropped> {
+    let answer = answer(request, upstream, &front).await;
+    front.late.passed().await;
+    answer
+}
+
+async fn answer(request: Request<Incoming>, upstream: Upstream, front: &Front) -> Result<Answer, Dropped> {
     let (mut parts, body) = request.into_parts();
     let body = body.collect().await.map_err(|_| Dropped)?.to_bytes();
     let json = serde_json::from_slice(&body).unwrap_or(Value::Null);
@@ -55,6 +61,12 @@ pub(super) async fn relay(request: Request<Incoming>, upstream: Upstream, front:
         Some(Fault::Reset) => Err(Dropped),
         Some(Fault::CommitThenDrop) => {
             upstream.forward(request, None).await;
+            Err(Dropped)
+        }
+        Some(Fault::Late(after)) => {
+            front.late.keep(after, async move {
+                upstream.forward(request, None).await;
+            });
             Err(Dropped)
         }
         Some(Fault::Throttle) => {
