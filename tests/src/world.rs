@@ -13,6 +13,9 @@ use crate::front::{Front, Workload};
 use crate::origin::Origin;
 use crate::stream_front::{Shards, StreamFront};
 
+/// The variable that has the seed of a world with shards. A test that fails prints it.
+const SEED: &str = "TIDEMARK_WORLD_SEED";
+
 /// An isolated DynamoDB with a [`Front`] before it. What is tested goes through the front, as a workload with its policy
 /// ([`World::config_of`], [`World::variables_of`]) or as somebody who may do anything ([`World::config`], [`World::variables`]); the
 /// test's own preparation and checks go past it ([`World::dynamodb`]), unharmed and uncounted.
@@ -27,6 +30,8 @@ pub struct World {
     config: SdkConfig,
     /// Serves the streams in place of the emulator, if the world was started so.
     streams: Option<Arc<StreamFront>>,
+    /// What the shards' ids and ends are drawn by.
+    seed: u64,
     /// The emulator's and the front's servers; dropping the set ends them.
     _servers: JoinSet<()>,
 }
@@ -53,7 +58,8 @@ impl World {
         let mut servers = JoinSet::new();
         let emulator = Emulator::start(&mut servers).await.expect("an emulator starts");
         let origin = Origin::at(&emulator.url, &emulator.access_key).expect("an HTTP client");
-        let streams = shards.map(|shards| StreamFront::new(origin, Arc::new(clock::now), shards, rand::random()));
+        let seed = seed();
+        let streams = shards.map(|shards| StreamFront::new(origin, Arc::new(clock::now), shards, seed));
         let front = Front::start(&emulator.url, streams.clone(), &mut servers).await.expect("a front starts");
         let direct = match &streams {
             None => emulator.url.clone(),
@@ -66,6 +72,7 @@ impl World {
             emulator,
             front,
             streams,
+            seed,
             _servers: servers,
         }
     }
@@ -131,18 +138,28 @@ impl World {
         aws_sdk_dynamodbstreams::Client::new(&self.direct)
     }
 
-    /// The path of one of the workspace's binaries, in the profile of the running test. A run of `cargo test --workspace` has
-    /// built them all; one of `cargo test -p tidemark-tests` builds none and takes those of last time.
+    /// The path of one of the workspace's binaries, in the profile of the running test. `cargo test --workspace` builds them all,
+    /// `cargo test -p tidemark-tests` none.
     ///
     /// # Panics
-    /// When it is not built.
+    /// When it is not built, or older than one of its sources.
     pub fn binary(name: &str) -> PathBuf {
         binary(name)
     }
 }
 
+/// The seed of [`SEED`], or else a random one.
+#[allow(clippy::disallowed_methods, reason = "a replay by hand is asked for by a variable")]
+fn seed() -> u64 {
+    let given = std::env::var(SEED).ok();
+    given.map_or_else(rand::random, |text| text.parse().unwrap_or_else(|_| panic!("{SEED} is a whole number, not `{text}`")))
+}
+
 impl Drop for World {
     fn drop(&mut self) {
+        if std::thread::panicking() && self.streams.is_some() {
+            eprintln!("the shards of this world again: {SEED}={}", self.seed);
+        }
         let (pending, refused) = (self.front.pending_faults(), self.front.wrongly_refused());
         let beyond = self.front.beyond_limits();
         // A second panic while the first unwinds would abort the whole run and hide the first.

@@ -211,7 +211,7 @@ fn no_batch_is_larger_than_a_transaction_and_full_ones_are_almost_that_large() {
     });
     let available = prop_oneof![1 => Just(None), 6 => prop::sample::select(vec![-1, 0, 2, 5, 11, 20]).prop_map(Some)];
     let history = prop::collection::vec((0..40_usize, available), 120..=160);
-    let config = ProptestConfig { cases: 6, failure_persistence: None, max_shrink_iters: 20, ..ProptestConfig::default() };
+    let config = ProptestConfig { cases: 6, source_file: Some(file!()), max_shrink_iters: 20, ..ProptestConfig::default() };
     let mut runner = proptest::test_runner::TestRunner::new(config);
     let outcome = runner.run(&history, |history| {
         let effects: Vec<Effect> = history.iter().map(|(item, available)| change(&format!("item-{item}"), *available)).collect();
