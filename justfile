@@ -31,6 +31,17 @@ neighbours seconds="42":
 check:
     .ci/check
 
+# Known vulnerabilities of the dependencies, where the network reaches the advisory database: weekly, and deny.toml has the date of the last run
+advisories:
+    .ci/lint advisories
+
+# Writes the requirements.lock of each requirements.txt, with the hashes of all packages; needs uv, and `--upgrade` for newer packages
+python-locks *arguments:
+    for folder in .ci tests/helm tests/clients/fuzz tests/clients/python tests/clients/webhooks; do \
+        (cd "$folder" && uv pip compile --quiet --universal --python-version 3.11.5 --generate-hashes --no-annotate \
+            --custom-compile-command 'just python-locks' requirements.txt --output-file requirements.lock {{ arguments }}) || exit; \
+    done
+
 # The Helm chart and the IAM policies; `--update` writes the README's table, dashboards and snapshots anew
 helm-check *arguments:
     tests/helm/check.sh {{ arguments }}

@@ -9,10 +9,10 @@ need_node() {
     at_least node "$(node -p process.versions.node)" 20.19
 }
 
-# kept NAME FOLDER: `home` becomes a folder under target/clients with a `venv` of FOLDER's requirements.txt (what these bring along pinned
-# by constraints.txt) and the `node_modules` of its package.json, whichever it has. It is installed once for these files as they stand.
+# kept NAME FOLDER: `home` becomes a folder under target/clients with a `venv` of FOLDER's requirements.lock and the `node_modules` of its
+# package-lock.json, whichever it has. Both have the hashes of all that is installed. It is installed once for these files as they stand.
 kept() {
-    local inputs=("$2"/{requirements.txt,constraints.txt,package.json,package-lock.json}) found=() input
+    local inputs=("$2"/{requirements.lock,package.json,package-lock.json}) found=() input
     for input in "${inputs[@]}"; do
         if [ -f "$input" ]; then found+=("$input"); fi
     done
@@ -23,12 +23,10 @@ kept() {
     # tools are run as modules.
     rm -rf "$home.parts"
     mkdir -p "$home.parts"
-    if [ -f "$2/requirements.txt" ]; then
-        local constraints=()
-        if [ -f "$2/constraints.txt" ]; then constraints=(--constraint "$2/constraints.txt"); fi
+    if [ -f "$2/requirements.lock" ]; then
         python3 -m venv "$home.parts/venv"
-        "$home.parts/venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-            --requirement "$2/requirements.txt" "${constraints[@]}"
+        "$home.parts/venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes \
+            --requirement "$2/requirements.lock"
     fi
     if [ -f "$2/package.json" ]; then
         cp "$2"/package{,-lock}.json "$home.parts"

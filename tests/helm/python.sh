@@ -20,15 +20,15 @@ take_promtool() {
     chmod +x "$1"
 }
 
-home="target/helm/$(cat "$here"/{requirements,constraints}.txt | sha256sum | cut -c 1-16)"
+home="target/helm/$(cat "$here/requirements.lock" | sha256sum | cut -c 1-16)"
 if [ ! -d "$home" ]; then
     echo "installing the tools into $home"
     # Moved into place last, so that one cut short is not taken for a whole one.
     rm -rf "$home.parts"
     mkdir -p "$home.parts"
     python3 -m venv "$home.parts/venv"
-    "$home.parts/venv/bin/python" -m pip install --quiet --disable-pip-version-check \
-        --requirement "$here/requirements.txt" --constraint "$here/constraints.txt"
+    "$home.parts/venv/bin/python" -m pip install --quiet --disable-pip-version-check --require-hashes \
+        --requirement "$here/requirements.lock"
     take_promtool "$home.parts/promtool"
     mv "$home.parts" "$home"
 fi
