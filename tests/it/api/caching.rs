@@ -211,7 +211,7 @@ async fn whoever_asks_meanwhile_waits_for_the_same_answer_and_errors_are_not_kep
     let before = front.calls("Query");
     client.get(&path).await.json();
     let of_one = queries(before);
-    front.fault("Query", When::Next(of_one), Fault::Delay(Duration::from_secs(3)));
+    front.fault("Query", When::Next(of_one), Fault::Delay(Duration::from_secs(1)));
     let before = front.calls("Query");
     let mut requests = JoinSet::new();
     for _ in 0..20 {
