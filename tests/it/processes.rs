@@ -18,3 +18,4 @@ mod secrets;
 mod startup;
 mod telemetry;
 mod walkthrough;
+mod zones;

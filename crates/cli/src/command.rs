@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, value_parser};
 use jiff::Timestamp;
-use tidemark_domain::{Currency, MetricName, SourceName, TenantId, Zone};
+use tidemark_domain::{Currency, MetricName, SourceName, TenantId, Zone, tenant, zone};
 use tidemark_store::{QuarantineId, RATE_MAX, Scope, TenantRates, UnknownScope, checked_name};
 
 /// Exact, live, per-tenant numbers from DynamoDB tables.
@@ -26,7 +26,7 @@ pub(crate) struct Tidemark {
 pub(crate) enum Command {
     /// Run everything in one process on an embedded DynamoDB, with sample data.
     Dev(Dev),
-    /// Create Tidemark's tables; existing ones keep their data, and get the index and protections they lack.
+    /// Create Tidemark's tables, and tenants; existing tables keep their data, and get the index and protections they lack.
     Init(Init),
     /// Check a definition file: every problem with its line and what is allowed.
     Check(Check),
@@ -69,6 +69,8 @@ pub(crate) struct Dev {
     /// Do not write sample orders and stock changes.
     #[arg(long)]
     pub(crate) no_sample_data: bool,
+    #[command(flatten)]
+    pub(crate) tenants: Tenants,
     /// Print one line of JSON with all URLs and keys, once everything answers.
     #[arg(long)]
     pub(crate) json: bool,
@@ -80,7 +82,46 @@ pub(crate) struct Init {
     #[arg(long)]
     pub(crate) with_sources: bool,
     #[command(flatten)]
+    pub(crate) tenants: Tenants,
+    #[command(flatten)]
     pub(crate) file: DefinitionFile,
+}
+
+/// Tenants to create before a worker counts their first record.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct Tenants {
+    /// Create this tenant, with the IANA zone whose days it counts in, such as main=Europe/Berlin; may be repeated.
+    ///
+    /// The first record that is counted fixes a tenant's zone. A tenant that was not created until then counts in UTC.
+    #[arg(long = "tenant", value_name = "ID=ZONE")]
+    pub(crate) tenants: Vec<TenantInZone>,
+}
+
+/// A tenant and its zone, as `ID=ZONE`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TenantInZone {
+    pub(crate) id: TenantId,
+    pub(crate) zone: Zone,
+}
+
+/// Why a text names no tenant and zone.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InvalidTenant {
+    #[error("it is a tenant and its time zone, such as main=Europe/Berlin")]
+    NoZone,
+    #[error(transparent)]
+    Id(#[from] tenant::Error),
+    #[error(transparent)]
+    Zone(#[from] zone::UnknownZone),
+}
+
+impl FromStr for TenantInZone {
+    type Err = InvalidTenant;
+
+    fn from_str(text: &str) -> Result<Self, InvalidTenant> {
+        let (id, zone) = text.split_once('=').ok_or(InvalidTenant::NoZone)?;
+        Ok(Self { id: TenantId::new(id)?, zone: Zone::named(zone)? })
+    }
 }
 
 /// Where the definition file is.
@@ -109,7 +150,7 @@ pub(crate) enum Tenant {
         /// A name for people.
         #[arg(long, value_parser = checked_name)]
         name: Option<String>,
-        /// The IANA zone whose days the tenant counts in; fixed for good by the first record counted. Default: UTC.
+        /// The IANA zone whose days the tenant counts in; the first record that is counted fixes it. Default: UTC.
         #[arg(long, value_parser = Zone::named)]
         time_zone: Option<Zone>,
         /// The currency shown by default.

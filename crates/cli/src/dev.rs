@@ -26,9 +26,9 @@ use tokio::net::TcpListener;
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use crate::command::Dev;
+use crate::command::{Dev, Tenants};
 use crate::connection::Connection;
-use crate::init::{create_sources, create_tables};
+use crate::init::{create_sources, create_tables, create_tenants};
 use crate::progress::Progress;
 
 mod banner;
@@ -84,11 +84,12 @@ async fn work(options: Dev, telemetry: &Telemetry) -> Result<(), Failure> {
     let connection =
         Connection { store: Store::new(&config, tables.clone()), streams: Streams::new(&config, tables.control.clone()) };
     create_tables(&connection, Progress::Silent).await?;
+    create_tenants(&connection, &options.tenants, Progress::Silent).await?;
     create_sources(&connection, &file, Progress::Silent).await?;
     sources_are_there(&connection, &file).await?;
     let secret_keys = secret::keys(options.data_dir.as_deref())?;
     let signer = KeySigner::new(&secret_keys.current, secret_keys.previous.as_deref());
-    let keys = create_keys(&connection.store, &signer, &file).await?;
+    let keys = create_keys(&connection.store, &signer, &file, &options.tenants).await?;
     let operator_key = create_key(&connection.store, &signer, Holder::Operator).await?;
 
     // Before a worker runs: what an earlier run left to be delivered goes to where this one listens.
@@ -225,18 +226,20 @@ fn loopback_networks() -> Networks {
     "127.0.0.0/8, ::1/128".parse().expect("two networks")
 }
 
-/// A key for every tenant that the definitions name, and for the sample tenants.
+/// A key for every tenant that the definitions or the command line name, and for the sample tenants.
 async fn create_keys(
     store: &Store,
     signer: &KeySigner,
     definitions: &Definitions,
+    asked: &Tenants,
 ) -> Result<BTreeMap<TenantId, String>, Failure> {
     use tidemark_domain::definition::TenantRule;
     let named = definitions.sources.values().filter_map(|source| match &source.tenant {
         TenantRule::Constant(tenant) => Some(tenant.clone()),
         TenantRule::Attribute { default, .. } => default.clone(),
     });
-    let tenants: BTreeSet<TenantId> = named.chain(sample::tenants()).collect();
+    let tenants: BTreeSet<TenantId> =
+        named.chain(sample::tenants()).chain(asked.tenants.iter().map(|tenant| tenant.id.clone())).collect();
     let mut keys = BTreeMap::new();
     for tenant in tenants {
         let key = create_key(store, signer, Holder::Tenant(Tenant::named_by_operator(tenant.clone()))).await?;

@@ -3,15 +3,19 @@
 use tidemark_domain::Definitions;
 use tidemark_domain::definition::Source;
 use tidemark_runtime::process::Failure;
+use tidemark_store::{NewTenant, TenantRates};
 
-use crate::command::Init;
+use crate::command::{Init, TenantInZone, Tenants};
 use crate::connection::Connection;
 use crate::progress::Progress;
+use crate::tenant;
 
 pub(crate) async fn run(options: Init) -> Result<(), Failure> {
     let definitions = if options.with_sources { Some(options.file.read()?) } else { None };
     let connection = Connection::open().await?;
     create_tables(&connection, Progress::Shown).await?;
+    // Before the source tables: a worker that runs already may read their records at once.
+    create_tenants(&connection, &options.tenants, Progress::Shown).await?;
     if let Some(definitions) = definitions {
         create_sources(&connection, &definitions, Progress::Shown).await?;
     }
@@ -26,6 +30,17 @@ pub(crate) async fn create_tables(connection: &Connection, progress: Progress) -
     progress.table_is_there(&tables.data, created.is_new, &created.warnings);
     let created = progress.of_table(&tables.control, Box::pin(streams.create_control_table())).await?;
     progress.table_is_there(&tables.control, created.is_new, &created.warnings);
+    Ok(())
+}
+
+/// Creates tenants, each with its zone. Those that are there with that zone stay as they are.
+pub(crate) async fn create_tenants(connection: &Connection, tenants: &Tenants, progress: Progress) -> Result<(), Failure> {
+    for TenantInZone { id, zone } in &tenants.tenants {
+        let new =
+            NewTenant { id: id.clone(), name: None, zone: Some(zone.clone()), currency: None, rates: TenantRates::default() };
+        let created = tenant::create(&connection.store, &new).await?;
+        progress.say(&format!("tenant {id}: {created}"));
+    }
     Ok(())
 }
 

@@ -1,9 +1,10 @@
 //! `tidemark tenant`.
 
 use serde_json::json;
-use tidemark_domain::Currency;
+use tidemark_domain::bucket::QUARTER_RETENTION_DAYS;
+use tidemark_domain::{Currency, Zone};
 use tidemark_runtime::process::Failure;
-use tidemark_store::{NewTenant, TenantCreated, TenantSettings};
+use tidemark_store::{NewTenant, Store, TenantCreated, TenantSettings};
 
 use crate::command::Tenant;
 use crate::connection::Connection;
@@ -13,26 +14,39 @@ pub(crate) async fn run(command: Tenant) -> Result<(), Failure> {
     let Tenant::Create { id, name, time_zone, currency, rates, json } = command;
     let connection = Connection::open().await?;
     let new = NewTenant { id, name, zone: time_zone, currency, rates: rates.into() };
-    let created = connection.store.create_tenant(&new, tidemark_runtime::clock::now()).await?;
+    let created = create(&connection.store, &new).await?;
     let id = &new.id;
-    let told = match created {
-        TenantCreated::New => "created",
-        TenantCreated::Same => "exists already",
-        TenantCreated::Different => {
-            let tenant = tidemark_store::Tenant::named_by_operator(id.clone());
-            as_asked(&new, &connection.store.tenant_settings(&tenant).await?)?;
-            "exists already"
-        }
-        TenantCreated::ZoneFrozen(zone) => {
-            return Err(Failure::failed(format!("tenant {id} is counted in {zone} already: another time zone needs a rebuild")));
-        }
-    };
     if json {
         output::json(&json!({ "id": id }));
     } else {
-        say!("tenant {id}: {told}");
+        say!("tenant {id}: {created}");
     }
     Ok(())
+}
+
+/// Creates a tenant, and says in words whether it was there as it was asked for.
+///
+/// # Errors
+/// When it is there otherwise, with what stands and what can be done.
+pub(crate) async fn create(store: &Store, new: &NewTenant) -> Result<&'static str, Failure> {
+    let id = &new.id;
+    match store.create_tenant(new, tidemark_runtime::clock::now()).await? {
+        TenantCreated::New => Ok("created"),
+        TenantCreated::Same => Ok("exists already"),
+        TenantCreated::Different => {
+            let tenant = tidemark_store::Tenant::named_by_operator(id.clone());
+            as_asked(new, &store.tenant_settings(&tenant).await?)?;
+            Ok("exists already")
+        }
+        TenantCreated::ZoneFrozen(zone) => {
+            let other = new.zone.as_ref().map_or("ZONE", Zone::name);
+            Err(Failure::failed(format!(
+                "tenant {id} is counted in {zone} already, and its time zone cannot be changed any more: days of {other} can be asked \
+                 for with the parameter time_zone={other} as far back as 15-minute rows are kept ({QUARTER_RETENTION_DAYS} days); to \
+                 have day rows of {other}, create a tenant of another id and let the records name it"
+            )))
+        }
+    }
 }
 
 /// Whether a tenant is there as it was asked for. An option that was left out asks for nothing: what stands, stands.
@@ -65,7 +79,7 @@ fn as_asked(asked: &NewTenant, stands: &TenantSettings) -> Result<(), Failure> {
 
 #[cfg(test)]
 mod tests {
-    use tidemark_domain::{TenantId, Zone};
+    use tidemark_domain::TenantId;
     use tidemark_store::TenantRates;
 
     use super::*;

@@ -81,6 +81,9 @@ fn bad_usage_is_told_and_exits_2() {
         (&["quarantine", "list", "--tenant", "acme", "--source", "orders"], "cannot be used with"),
         (&["definitions", "accept", "sales"], "--from-now"),
         (&["init", "--with-sources"], "TIDEMARK_DEFINITIONS"),
+        (&["init", "--tenant", "main"], "it is a tenant and its time zone, such as main=Europe/Berlin"),
+        (&["init", "--tenant", "a b=UTC"], "a tenant id is 1 to 64 of"),
+        (&["dev", "--tenant", "main=Mars/Olympus"], "`Mars/Olympus` is not an IANA time zone"),
         (&["dev", "--port", "70000"], "invalid value '70000'"),
     ] {
         let output = tidemark(arguments);

@@ -65,7 +65,7 @@ pub struct TenantSettings {
     pub id: TenantId,
     pub name: Option<String>,
     pub zone: Zone,
-    /// A record has been counted by this zone: changing it needs a rebuild.
+    /// A record has been counted by this zone: it cannot be changed any more.
     pub zone_frozen: bool,
     pub currency: Option<Currency>,
     /// Set by operators alone.

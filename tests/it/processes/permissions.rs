@@ -83,7 +83,7 @@ async fn a_test_in_which_a_workload_is_refused_a_call_fails() {
 #[tokio::test]
 async fn init_needs_every_part_of_its_policy() {
     let world = World::start().await;
-    assert_eq!(run("tidemark", &["init"], &world.variables()).await.code, Some(0));
+    assert_eq!(run("tidemark", &["init", "--tenant", "acme=Europe/Berlin"], &world.variables()).await.code, Some(0));
     assert_eq!(unneeded(Workload::Init, &world.front().allowed(Workload::Init)), Vec::<String>::new());
 }
 

@@ -27,7 +27,7 @@ pub struct TenantChange {
 #[derive(Debug, thiserror::Error)]
 pub enum TenantError {
     /// Its records are counted by the zone that stands.
-    #[error("the tenant's records are counted in its time zone already: another needs a rebuild")]
+    #[error("the tenant's records are counted in its time zone already: it cannot be changed any more")]
     ZoneFrozen,
     /// It was changed, or is being deleted, since it was read.
     #[error("the tenant was changed meanwhile")]

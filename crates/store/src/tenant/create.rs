@@ -30,7 +30,7 @@ pub enum TenantCreated {
     Same,
     /// It was there with other settings, which stand, or is being deleted.
     Different,
-    /// Its records are counted by this other zone already: another needs a rebuild.
+    /// Its records are counted by this other zone already, which cannot be changed any more.
     ZoneFrozen(Zone),
 }
 

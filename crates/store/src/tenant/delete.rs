@@ -1,7 +1,7 @@
 //! Deleting a tenant that has no data.
 //!
 //! Only one of which no record was ever counted can be deleted. What is counted stays in its source's table, and the next record of the
-//! tenant would be counted against nothing: that takes a rebuild, and a decision that no single call should make.
+//! tenant would be counted against nothing: that is a decision that no single call should make.
 //!
 //! The keys are more than one transaction can hold. So the tenant is marked first, from when on no key can be made; then the keys go;
 //! then the tenant. Whoever is stopped in between leaves a tenant that is seen to be in the course of deletion, and doing it again

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tidemark_domain::bucket::QUARTER_RETENTION_DAYS;
 use tidemark_domain::{RuleId, TenantId, Zone};
 
 use crate::limits::seconds;
@@ -30,7 +31,11 @@ pub(crate) enum Conflict {
     RetriedTooSoon(Duration),
     #[error("a request with this Idempotency-Key is being answered; ask again for its answer")]
     InFlight,
-    #[error("records are counted by days of {0} already: another time zone needs a rebuild")]
+    #[error(
+        "records are counted by days of {0} already, and the time zone cannot be changed any more: days of another zone can be asked for \
+         with the parameter `time_zone`, as far back as 15-minute rows are kept ({QUARTER_RETENTION_DAYS} days); to have day rows of \
+         another zone, create a tenant of another id and let the records name it"
+    )]
     TimeZoneFrozen(Zone),
     #[error("the tenant {0} exists already; use PATCH to change its settings")]
     TenantExists(TenantId),
