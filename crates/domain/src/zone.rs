@@ -5,6 +5,10 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 use jiff::{Timestamp, Zoned};
 use serde::{Deserialize, Serialize};
 
+mod offsets;
+
+pub use offsets::{Offsets, Unreadable};
+
 /// An IANA time zone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -56,6 +60,16 @@ impl Zone {
     /// The instant of a local wall-clock time. In a gap: shifted forward by the gap; in a fold: the first of the two.
     pub fn instant_of(&self, local: jiff::civil::DateTime) -> Option<Timestamp> {
         local.to_zoned(self.zone.clone()).ok().map(|zoned| zoned.timestamp())
+    }
+
+    /// By how many seconds local time is ahead of UTC.
+    fn offset_at(&self, instant: Timestamp) -> i32 {
+        self.zone.to_offset(instant).seconds()
+    }
+
+    /// The instants behind one at which the zone's rules change something, each with the offset from then on.
+    fn changes_after(&self, instant: Timestamp) -> impl Iterator<Item = (Timestamp, i32)> {
+        self.zone.following(instant).map(|change| (change.timestamp(), change.offset().seconds()))
     }
 }
 

@@ -119,6 +119,13 @@ impl Edit {
         self
     }
 
+    /// The item that an edit of plain sets leaves where none was.
+    #[cfg(test)]
+    pub(crate) fn item_set(self) -> Item {
+        let values = self.values.into_iter().map(|(name, value)| (name.trim_start_matches(':').to_owned(), value));
+        self.key.into_iter().chain(values).collect()
+    }
+
     fn named(&mut self, name: &str) -> String {
         let placeholder = format!("#{name}");
         self.names.insert(placeholder.clone(), name.to_owned());

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use jiff::civil::Date;
 use tidemark_domain::bucket::Width;
 use tidemark_domain::delta::RowKey;
-use tidemark_domain::{Bucket, Currency, DimensionName, Group, MetricName, SourceName, TenantId};
+use tidemark_domain::{Bucket, Currency, DimensionName, Group, MetricName, SourceName, TenantId, Zone};
 
 mod alerting;
 mod webhook;
@@ -128,6 +128,14 @@ pub(crate) fn tenant_settings(tenant: &TenantId) -> Key {
 
 pub(crate) fn tenant_zone(tenant: &TenantId) -> Key {
     Key::new(format!("T#{tenant}#ZONE"), "ZONE")
+}
+
+/// The zones in use. They are few, and each process reads one now and then, so one partition has them all and they can be listed.
+pub(crate) const ZONES: &str = "ZONES";
+
+/// What days of a zone were last counted by, of all tenants that are in it.
+pub(crate) fn zone(zone: &Zone) -> Key {
+    Key::new(ZONES, zone.name())
 }
 
 /// The list of tenants that somebody created.

@@ -35,6 +35,7 @@ mod rule;
 mod table;
 mod tenant;
 mod transact;
+mod zone;
 
 pub use aggregate::{Row, RowPage, RowQuery, RowRange, Span};
 pub use alert::{ActError, AlertPage, AlertQuery, AlertRecord, AlertsWanted, Change};
@@ -70,6 +71,7 @@ pub use tenant::{
     DeleteError, NewTenant, RATE_MAX, Tenant, TenantChange, TenantCreated, TenantError, TenantPage, TenantRates, TenantSettings,
 };
 pub use tidemark_dynamo::Remedy;
+pub use zone::StoredZone;
 
 use aws_sdk_dynamodb::config::SharedInterceptor;
 use aws_types::SdkConfig;
