@@ -18,3 +18,4 @@ mod tidy;
 mod webhooks;
 mod wire;
 mod world_self;
+mod zones;

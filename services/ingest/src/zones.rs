@@ -2,6 +2,10 @@
 //!
 //! A zone never changes once it is frozen, so a remembered one stays true for as long as the process lives. That one cannot be read is
 //! remembered for a while only: an operator may mend what is stored.
+//!
+//! Which instants a zone's days hold is another matter: a newer time-zone database may change it (`zones/check.rs`).
+
+mod check;
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -11,6 +15,8 @@ use tidemark_domain::{TenantId, Zone};
 use tidemark_store::{Error, Store, Tenant};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
+
+use check::Checks;
 
 /// Most tenants remembered; one beyond costs a write to be asked again.
 const TENANTS_MAX: NonZeroUsize = NonZeroUsize::new(100_000).expect("not zero");
@@ -22,6 +28,7 @@ const UNREADABLE_FOR: Duration = Duration::from_secs(30);
 pub struct Zones {
     store: Store,
     known: Mutex<LruCache<TenantId, Known>>,
+    checks: Checks,
 }
 
 #[derive(Debug)]
@@ -32,14 +39,20 @@ enum Known {
 
 impl Zones {
     pub fn new(store: Store) -> Self {
-        Self { store, known: Mutex::new(LruCache::new(TENANTS_MAX)) }
+        Self { store, known: Mutex::new(LruCache::new(TENANTS_MAX)), checks: Checks::default() }
     }
 
-    /// The zone of a tenant, frozen from now on.
+    /// The zone of a tenant, frozen from now on. At its first use in this process it is checked whether its days have moved.
     ///
     /// # Errors
     /// [`Error::Corrupt`]: it is stored, and this binary cannot read it. All others: it is not known yet and DynamoDB cannot be asked.
     pub async fn of(&self, tenant: &TenantId) -> Result<Zone, Error> {
+        let zone = self.frozen(tenant).await?;
+        self.checks.check(&self.store, &zone).await;
+        Ok(zone)
+    }
+
+    async fn frozen(&self, tenant: &TenantId) -> Result<Zone, Error> {
         match self.known.lock().await.get(tenant) {
             Some(Known::Zone(zone)) => return Ok(zone.clone()),
             Some(Known::Unreadable { key, problem, since }) if since.elapsed() < UNREADABLE_FOR => {
