@@ -105,7 +105,7 @@ async fn a_changed_meaning_is_refused_with_the_two_ways_on() {
 
     let running = deployment.store.running().await.unwrap().unwrap();
     let sales = "sales".to_owned().try_into().unwrap();
-    deployment.store.put_running(&running.accept_from_now(&changed, &sales, clock::now()).unwrap()).await.unwrap();
+    deployment.store.put_running(&running.accept_from_now(&changed, &sales, clock::now(), None).unwrap()).await.unwrap();
     let ingest = deployment.start_ingest_with(&deployment.world.config_of(Workload::Ingest), &changed).await;
     let mut item = order(1, "5", None);
     item["pieces"] = json!({ "N": "3" });

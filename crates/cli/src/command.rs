@@ -300,6 +300,9 @@ pub(crate) enum Definitions {
         json: bool,
     },
     /// Let a metric that the file changes count anew, from now on.
+    ///
+    /// Also a metric that the file does not change, if a newer time-zone database moved days of a tenant's zone since it began: answers
+    /// then have the reason `zones`.
     Accept {
         /// The metric, as the file names it.
         #[arg(value_parser = MetricName::new)]

@@ -18,7 +18,9 @@ pub(crate) async fn run(command: Definitions) -> Result<(), Failure> {
             let file = file.read()?;
             let connection = Connection::open().await?;
             let running = connection.running().await?;
-            let next = running.accept_from_now(&file, &metric, tidemark_runtime::clock::now()).map_err(Failure::wrong_use)?;
+            let moved_at = connection.store.moved_zones().await?.into_iter().map(|(_, moved_at)| moved_at).max();
+            let next = running.accept_from_now(&file, &metric, tidemark_runtime::clock::now(), moved_at);
+            let next = next.map_err(Failure::wrong_use)?;
             put(&connection, &next).await?;
             say!("metric {metric} counts anew from now on, as generation {}", next.metrics[&metric].generation);
             Ok(())

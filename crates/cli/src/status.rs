@@ -24,6 +24,8 @@ struct SourceStatus {
     stream: Option<StreamStatus>,
     /// Whether a part of its metrics counts only from some time after the deployment.
     began_later: bool,
+    /// The zones of which days moved after one of its metrics began, each with when they did.
+    moved: Vec<(String, Timestamp)>,
     quarantined: QuarantineCount,
     /// Whose they are, as far as a tenant could be read.
     concerned: ConcernedPage,
@@ -47,6 +49,7 @@ pub(crate) async fn run(options: Status) -> Result<(), Failure> {
 async fn gather(connection: &Connection) -> Result<Vec<SourceStatus>, Failure> {
     let running = connection.running().await?;
     let counts = connection.store.quarantine_counts_of_sources().await?;
+    let moved_zones = connection.store.moved_zones().await?;
     let mut sources = Vec::new();
     for (name, Source { table, .. }) in &running.sources {
         let stream = connection.streams.table_status(table).await?;
@@ -55,8 +58,9 @@ async fn gather(connection: &Connection) -> Result<Vec<SourceStatus>, Failure> {
             0 => ConcernedPage::default(),
             _ => connection.store.concerned(name, TENANTS_MAX).await?,
         };
+        let moved = moved_after(&running, name, &moved_zones);
         let (name, table, began_later) = (name.clone(), table.clone(), began_later(&running, name));
-        sources.push(SourceStatus { name, table, stream, began_later, quarantined, concerned });
+        sources.push(SourceStatus { name, table, stream, began_later, moved, quarantined, concerned });
     }
     Ok(sources)
 }
@@ -65,6 +69,13 @@ async fn gather(connection: &Connection) -> Result<Vec<SourceStatus>, Failure> {
 fn began_later(running: &Running, source: &SourceName) -> bool {
     let mut metrics = running.metrics.values().filter(|metric| metric.definition.source == *source);
     metrics.any(|metric| metric.since.is_some() || !metric.measures_since.is_empty() || !metric.sets_since.is_empty())
+}
+
+/// The zones of which days moved after a metric of a source began.
+fn moved_after(running: &Running, source: &SourceName, zones: &[(String, Timestamp)]) -> Vec<(String, Timestamp)> {
+    let metrics = || running.metrics.values().filter(|metric| metric.definition.source == *source);
+    let concerns = |moved_at: Timestamp| metrics().any(|metric| metric.began_before(moved_at));
+    zones.iter().filter(|(_, moved_at)| concerns(*moved_at)).cloned().collect()
 }
 
 impl SourceStatus {
@@ -88,8 +99,15 @@ impl SourceStatus {
         let missed = self.quarantined.is_missed();
         let stored = self.stream.as_ref().and_then(|stream| stream.watermark.watermark);
         let is_future = stored.is_some() && self.watermark(now).is_none();
-        let reasons =
-            [("history", history), ("gap", gap), ("definitions", self.began_later), ("broken_row", missed), ("clock", is_future)];
+        let moved = !self.moved.is_empty();
+        let reasons = [
+            ("history", history),
+            ("gap", gap),
+            ("definitions", self.began_later),
+            ("broken_row", missed),
+            ("clock", is_future),
+            ("zones", moved),
+        ];
         reasons.into_iter().filter(|(_, stands)| *stands).map(|(reason, _)| reason).collect()
     }
 
@@ -121,6 +139,11 @@ impl SourceStatus {
         say!("  quarantined  {}", self.quarantined());
         for gap in &stream.gaps {
             say!("    gap in {} after {}: {} ({})", gap.shard, gap.position, gap.reason.as_str(), gap.detected_at);
+        }
+        for (zone, moved_at) in &self.moved {
+            say!(
+                "  days moved   {zone}, by a newer time-zone database, {moved_at}: `tidemark definitions accept METRIC --from-now`"
+            );
         }
         let counts = stream.counts.by_state().into_iter().filter(|(_, count)| *count > 0);
         say!("  shards       {}", counts.map(|(state, count)| format!("{count} {state}")).collect::<Vec<_>>().join(", "));
@@ -198,8 +221,8 @@ mod tests {
         let tenant = |index| (TenantId::new(&format!("t{index}")).expect("an id"), QuarantineCount::default());
         let concerned = ConcernedPage { tenants: (0..tenants).map(tenant).collect(), more };
         let name = SourceName::new("orders").expect("a name");
-        let (table, stream, began_later) = ("Orders".to_owned(), None, false);
-        SourceStatus { name, table, stream, began_later, quarantined: count, concerned }.quarantined()
+        let (table, stream, moved) = ("Orders".to_owned(), None, Vec::new());
+        SourceStatus { name, table, stream, began_later: false, moved, quarantined: count, concerned }.quarantined()
     }
 
     #[test]
@@ -208,7 +231,15 @@ mod tests {
             let of = |watermark| StreamStatus { watermark, shards: Vec::new(), counts: Default::default(), gaps: Vec::new() };
             let (name, stream) = (SourceName::new("orders").expect("a name"), watermark.map(of));
             let (quarantined, concerned) = (QuarantineCount::default(), ConcernedPage::default());
-            SourceStatus { name, table: "Orders".to_owned(), stream, began_later: false, quarantined, concerned }
+            SourceStatus {
+                name,
+                table: "Orders".to_owned(),
+                stream,
+                began_later: false,
+                moved: Vec::new(),
+                quarantined,
+                concerned,
+            }
         };
         let now = tidemark_runtime::clock::now();
         let (delay, skew) = (None, SignedDuration::ZERO);
@@ -229,8 +260,9 @@ mod tests {
             assert_eq!(told(read(watermark)), reasons, "{watermark:?}");
         }
         let missed = QuarantineCount { records: 1, overflows: 1, ..QuarantineCount::default() };
-        let of_metrics = SourceStatus { began_later: true, quarantined: missed, ..read(Some(whole)) };
-        assert_eq!(told(of_metrics), json!(["definitions", "broken_row"]));
+        let moved = vec![("Europe/Berlin".to_owned(), now)];
+        let of_metrics = SourceStatus { began_later: true, moved, quarantined: missed, ..read(Some(whole)) };
+        assert_eq!(told(of_metrics), json!(["definitions", "broken_row", "zones"]));
         let ahead = |ms| StreamWatermark { watermark: Some(now + SignedDuration::from_millis(ms)), ..whole };
         assert_eq!(read(Some(ahead(900))).in_json(now)["lag_ms"], 0);
         let lie = read(Some(ahead(1_100))).in_json(now);

@@ -132,6 +132,11 @@ impl RunningMetric {
         }
     }
 
+    /// Whether it counted before an instant: then what became of stored numbers at that instant concerns it.
+    pub fn began_before(&self, instant: Timestamp) -> bool {
+        self.since.is_none_or(|since| since < instant)
+    }
+
     /// How many lanes a writer spreads a row over that has known this document for so long, by its own monotonic clock: the number before
     /// the last rise until [`LANES_SETTLE`] has passed. Whoever learns of a rise does so after it was made, so no clocks are compared.
     pub fn lanes_written(&self, known_for: Duration) -> u16 {

@@ -1,13 +1,13 @@
-//! Tenants before their first record, and what is answered when their zone is asked for too late.
+//! Tenants before their first record, what is answered when their zone is asked for too late, and what an operator does when days moved.
 
-use jiff::ToSpan;
+use jiff::{Timestamp, ToSpan};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tidemark_domain::Zone;
 use tidemark_runtime::clock;
 use tidemark_store::{Holder, NewKey, Scope};
 use tidemark_tests::deployment::DEADLINE;
-use tidemark_tests::{Client, Deployment, RunningApi};
+use tidemark_tests::{Client, Deployment, RunningApi, wait_until};
 
 use super::process::{Ended, Process, ask, run};
 
@@ -132,4 +132,47 @@ async fn dev_creates_tenants_with_their_zones_and_gives_each_a_key() {
     assert_eq!((&tenant["id"], &tenant["time_zone"]), (&json!("shop"), &json!("Asia/Tokyo")));
     process.signal("-INT").await;
     assert_eq!(process.ended(DEADLINE).await.code, Some(0));
+}
+
+#[tokio::test]
+async fn an_operator_sees_that_days_moved_and_starts_the_metric_again_once() {
+    let deployment = Deployment::start(PAYMENTS).await;
+    deployment.create_tenant("main", "Europe/Berlin").await;
+    let ingest = deployment.start_ingest().await;
+    pay(&deployment, "1", &clock::now().to_string()).await;
+    deployment.expect_total("main", N, None, "1").await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("payments.yaml");
+    std::fs::write(&file, PAYMENTS).unwrap();
+    let accept = ["definitions", "accept", "o", "--from-now", "--definitions", file.to_str().unwrap()];
+    let refused = tidemark(&deployment, &accept).await;
+    assert_eq!(refused.told(), ["error: the metric `o` runs exactly as the file says; there is nothing to accept"]);
+
+    let moved_at = clock::now();
+    let item = json!({
+        "pk": {"S": "ZONES"}, "sk": {"S": "Europe/Berlin"}, "tzdb": {"S": "2999z"}, "offsets": {"S": "946684800:0"},
+        "until": {"N": "4102444800"}, "moved_at": {"S": moved_at.to_string()},
+    });
+    deployment.put("tidemark", item).await;
+    let reasons = async || tidemark(&deployment, &["status", "--json"]).await.json()["sources"][0]["reasons"].clone();
+    let has = |reasons: &Value, reason: &str| reasons.as_array().unwrap().contains(&json!(reason));
+    assert!(has(&reasons().await, "zones"));
+    let told = tidemark(&deployment, &["status"]).await.stdout;
+    assert!(told.contains(&format!("  days moved   Europe/Berlin, by a newer time-zone database, {moved_at}: ")), "{told}");
+
+    assert_eq!(tidemark(&deployment, &accept).await.stdout, "metric o counts anew from now on, as generation 2\n");
+    assert!(tidemark(&deployment, &accept).await.code == Some(2), "nothing has moved since");
+    let reasons = reasons().await;
+    assert!(!has(&reasons, "zones") && has(&reasons, "definitions"), "{reasons}");
+    let begun: Timestamp = deployment.store.running().await.unwrap().unwrap().metrics.values().next().unwrap().since.unwrap();
+    assert!(begun > moved_at);
+    let mut number = 1;
+    // The worker learns of it in its own time.
+    wait_until("a record to count in the new generation", DEADLINE, async || {
+        number += 1;
+        pay(&deployment, &number.to_string(), &clock::now().to_string()).await;
+        deployment.total("main", N, None).await != "0"
+    })
+    .await;
+    ingest.stop().await;
 }

@@ -39,16 +39,24 @@ pub enum Error {
 impl Running {
     /// Takes a changed metric from the file: its rows of before are left behind, and it counts anew from `now`.
     ///
-    /// The metric's source is taken too, if it is new or nothing else is made from it.
+    /// The metric's source is taken too, if it is new or nothing else is made from it. A metric that has not changed is started again
+    /// only if it began before `moved_at`, when a new time-zone database last moved days of a zone.
     ///
     /// # Errors
-    /// When the metric is not both running and in the file, has not changed, or shares its changed source.
-    pub fn accept_from_now(&self, file: &Definitions, metric: &MetricName, now: Timestamp) -> Result<Self, Error> {
+    /// When the metric is not both running and in the file, has no reason to start again, or shares its changed source.
+    pub fn accept_from_now(
+        &self,
+        file: &Definitions,
+        metric: &MetricName,
+        now: Timestamp,
+        moved_at: Option<Timestamp>,
+    ) -> Result<Self, Error> {
         let running = self.metrics.get(metric).ok_or_else(|| Error::MetricNotRunning(metric.clone()))?;
         let proposed = file.metrics.get(metric).ok_or_else(|| Error::MetricNotInFile(metric.clone()))?;
         let source = file.sources.get(&proposed.source).expect("a file's metrics name its own sources");
         let source_changed = self.sources.get(&proposed.source).is_none_or(|running| !source_changes(running, source).is_empty());
-        if running.definition == *proposed && !source_changed {
+        let has_moved = moved_at.is_some_and(|moved_at| running.began_before(moved_at));
+        if running.definition == *proposed && !source_changed && !has_moved {
             return Err(Error::Unchanged(metric.clone()));
         }
         let mine = format!("metrics.{metric}");

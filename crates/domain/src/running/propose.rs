@@ -57,8 +57,9 @@ impl fmt::Display for Warning {
             }
             Self::OtherTimeZones { running } => write!(
                 f,
-                "the running definitions were written with time zones of {running}, this binary has those of {}: days of zones \
-                 that changed between them may be cut in two ways",
+                "the running definitions were written with time zones of {running}, this binary has those of {}: a worker \
+                 compares each zone that it uses with what was stored, and metrics of a zone whose days moved are not exact \
+                 (reason `zones`)",
                 zone::database_version()
             ),
         }

@@ -226,7 +226,7 @@ fn another_time_zone_database_is_a_warning() {
 fn an_accepted_metric_starts_anew() {
     let before = adopted(&running(), &changed(&[("[[], [item]]", "[[], [region]]"), ("lanes: 2", "lanes: 4")]), 50);
     let proposed = changed(&[("time: at", "time: created"), ("table: Orders", "table: Orders2")]);
-    let next = before.accept_from_now(&proposed, &sales(), at(100)).expect("acceptable");
+    let next = before.accept_from_now(&proposed, &sales(), at(100), None).expect("acceptable");
     assert_eq!(next.metrics[&sales()], RunningMetric::begin(&proposed.metrics[&sales()], 2, Some(at(100))));
     assert_eq!((next.version, next.sources.clone()), (3, proposed.sources.clone()));
     assert_eq!(next.propose(&proposed, at(200)), Ok(Proposal { next: None, warnings: vec![] }));
@@ -236,7 +236,7 @@ fn an_accepted_metric_starts_anew() {
 fn acceptance_that_would_do_nothing_or_touch_others_is_refused() {
     let accept = |file: &Definitions, metric: &str| {
         let metric = MetricName::new(metric).expect("a name");
-        running().accept_from_now(file, &metric, at(100)).map_or_else(|error| error.to_string(), |next| format!("{next:?}"))
+        running().accept_from_now(file, &metric, at(100), None).map_or_else(|error| error.to_string(), |next| format!("{next:?}"))
     };
     assert_eq!(accept(&file(FILE), "sales"), "the metric `sales` runs exactly as the file says; there is nothing to accept");
     assert_eq!(accept(&file(FILE), "visits"), "no metric `visits` is running; a new one needs no acceptance");
@@ -246,6 +246,17 @@ fn acceptance_that_would_do_nothing_or_touch_others_is_refused() {
         "source `stock` changed too, and inventory.stock read it as it is: give the changed source a new name, or first remove \
          them with `tidemark definitions remove NAME --for-good`"
     );
+}
+
+#[test]
+fn a_metric_whose_days_have_moved_starts_again_as_it_is_and_only_once() {
+    let moved_at = Some(at(50));
+    let accept = |running: &Running, now| running.accept_from_now(&file(FILE), &sales(), at(now), moved_at);
+    let again = accept(&running(), 100).expect("it began with the deployment");
+    assert_eq!(again.metrics[&sales()], RunningMetric::begin(&running().metrics[&sales()].definition, 2, Some(at(100))));
+    assert!(matches!(accept(&again, 200), Err(Error::Unchanged(_))), "nothing has moved since");
+    let later = again.accept_from_now(&file(FILE), &sales(), at(200), Some(at(150))).expect("its days have moved once more");
+    assert_eq!(later.metrics[&sales()].generation, 3);
 }
 
 #[test]
