@@ -48,6 +48,7 @@ mod stock;
 mod strangers;
 mod unavailable;
 mod webhook_endpoints;
+mod zones;
 
 /// The definition file of these tests.
 const SHOP: &str = include_str!("api/shop.yaml");

@@ -87,6 +87,9 @@ pub(crate) enum Reason {
     /// The stored watermark lies in the future: it was published by a worker of an older version whose clock was ahead. What is
     /// included is not known.
     Clock,
+    /// After the metric began, a newer time-zone database changed the days of the tenant's time zone: what was counted before may be on
+    /// another day than it would be now.
+    Zones,
 }
 
 /// The present, as this API knows it.
@@ -192,6 +195,7 @@ impl Reason {
             Self::Definitions => "definitions",
             Self::BrokenRow => "broken_row",
             Self::Clock => "clock",
+            Self::Zones => "zones",
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use axum::Json;
 use axum::extract::{RawQuery, State};
+use futures::TryFutureExt;
 use futures::future::try_join_all;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use tidemark_domain::definition::Source;
-use tidemark_domain::{Running, SourceName};
+use tidemark_domain::{Running, SourceName, Zone};
 use tidemark_store::QuarantineCount;
 use tidemark_streams::{Gap, StreamStatus};
 use utoipa::ToSchema;
@@ -116,19 +117,30 @@ pub(crate) async fn get_status(
 ) -> Result<Json<StatusReport>, ApiError> {
     Params::parse(query.as_deref()).finish(&[], || ())?;
     let running = state.running();
-    let counts = state.store.quarantine_counts(&caller.tenant).await.map_err(ApiError::of_store)?;
+    let counts = state.store.quarantine_counts(&caller.tenant).map_err(ApiError::of_store);
+    let (counts, moved) = futures::try_join!(counts, state.zones.move_of(&caller.tenant))?;
     let sources = running.sources.iter().filter(|(_, source)| may_hold(source, &caller.tenant));
     let statuses = sources.map(|(name, source)| {
         let quarantined = counts.get(name).copied().unwrap_or_default();
-        status_of(&state, &running, (name, source), quarantined)
+        let moved = moved.as_ref().and_then(|moved| moved_days(&running, name, moved));
+        let limitations = Limitations { later: later_definitions(&running, name), moved };
+        status_of(&state, (name, source), limitations, quarantined)
     });
     Ok(Json(StatusReport { data: try_join_all(statuses).await? }))
 }
 
+/// What keeps the metrics of a source from being exact, in words.
+struct Limitations {
+    /// What began later than the deployment, each with its time.
+    later: Vec<String>,
+    /// Which metrics have days that moved, and what to do; `None`: none has.
+    moved: Option<String>,
+}
+
 async fn status_of(
     state: &ApiState,
-    running: &Running,
     (name, source): (&SourceName, &Source),
+    limitations: Limitations,
     quarantined: QuarantineCount,
 ) -> Result<SourceStatus, ApiError> {
     let known = sources::status(&state.streams, source).await?;
@@ -137,10 +149,11 @@ async fn status_of(
     let shards = known.as_ref().map(Shards::of).unwrap_or_default();
     let mut gaps = known.map(|known| known.gaps).unwrap_or_default();
     gaps.sort_by_key(|gap| std::cmp::Reverse(gap.detected_at));
-    let later = later_definitions(running, name);
-    let freshness = Freshness::of(&reading, state.present()).because(Reason::Definitions, !later.is_empty());
-    let freshness = freshness.because(Reason::BrokenRow, quarantined.is_missed());
-    let describe = |reason: &Reason| Description { reason: *reason, detail: detail_of(*reason, &freshness, gaps.len(), &later) };
+    let freshness = Freshness::of(&reading, state.present()).because(Reason::Definitions, !limitations.later.is_empty());
+    let freshness =
+        freshness.because(Reason::BrokenRow, quarantined.is_missed()).because(Reason::Zones, limitations.moved.is_some());
+    let describe =
+        |reason: &Reason| Description { reason: *reason, detail: detail_of(*reason, &freshness, gaps.len(), &limitations) };
     let descriptions = freshness.reasons.iter().map(describe).collect();
     let ms = |span: SignedDuration| i64::try_from(span.as_millis()).unwrap_or(i64::MAX);
     Ok(SourceStatus {
@@ -174,7 +187,7 @@ impl SkippedPart {
     }
 }
 
-fn detail_of(reason: Reason, freshness: &Freshness, gaps: usize, later: &[String]) -> String {
+fn detail_of(reason: Reason, freshness: &Freshness, gaps: usize, limitations: &Limitations) -> String {
     match reason {
         Reason::History if freshness.watermark.is_none() => {
             "no worker has read the table's stream yet, or not far enough to know what is counted".to_owned()
@@ -188,11 +201,14 @@ fn detail_of(reason: Reason, freshness: &Freshness, gaps: usize, later: &[String
                 .to_owned()
         }
         Reason::Gap => format!("parts of the stream that were lost before they were read: {gaps}; see `gaps`"),
-        Reason::Definitions => format!("defined later than the deployment, and counted from then on: {}", later.join(", ")),
+        Reason::Definitions => {
+            format!("defined later than the deployment, and counted from then on: {}", limitations.later.join(", "))
+        }
         Reason::BrokenRow => {
             "changes did not fit into 38 digits, or could not be counted by what is stored for the tenant; see `/v1/quarantine`"
                 .to_owned()
         }
+        Reason::Zones => limitations.moved.clone().unwrap_or_default(),
     }
 }
 
@@ -205,4 +221,20 @@ fn later_definitions(running: &Running, source: &SourceName) -> Vec<String> {
         later.extend(metric.sets_since.iter().map(|(set, since)| format!("grouping {name}.{set} (since {since})")));
     }
     later
+}
+
+/// Which metrics of a source began before days of the tenant's zone moved, and what to do about it.
+fn moved_days(running: &Running, source: &SourceName, (zone, moved_at): &(Zone, Timestamp)) -> Option<String> {
+    let metrics = running.metrics.iter().filter(|(_, metric)| metric.definition.source == *source);
+    let metrics = metrics.filter(|(_, metric)| metric.began_before(*moved_at)).map(|(name, _)| name.as_str());
+    let metrics: Vec<&str> = metrics.collect();
+    let detail = || {
+        format!(
+            "on {moved_at} a newer time-zone database was found to change days of {zone}: what was counted before may be on another day \
+             than it would be now, in {}; to count from now on by the new days, an operator starts such a metric again with `tidemark \
+             definitions accept METRIC --from-now`",
+            metrics.join(", ")
+        )
+    };
+    (!metrics.is_empty()).then(detail)
 }

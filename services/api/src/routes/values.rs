@@ -132,10 +132,13 @@ pub(crate) async fn get_metric_values(
             held: Held { ask: &ask, ground, share },
             cost,
         };
-        let ((), quarantined) = futures::try_join!(shelf.gather(&plan, &mut intake), quarantined)?;
+        let moved_at = state.zones.moved_at(&zone);
+        let ((), quarantined, moved_at) = futures::try_join!(shelf.gather(&plan, &mut intake), quarantined, moved_at)?;
         // What no row could take shows in the rows; what was never counted, only here.
         let is_missed = quarantined.get(&metric.definition.source).is_some_and(|count| count.uncounted > 0);
-        let freshness = Freshness::of(&reading, state.present()).because(Reason::BrokenRow, is_missed);
+        let has_moved = moved_at.is_some_and(|moved_at| metric.began_before(moved_at));
+        let freshness =
+            Freshness::of(&reading, state.present()).because(Reason::BrokenRow, is_missed).because(Reason::Zones, has_moved);
         question.answered(intake, &measures, freshness, format)
     });
     let answer = state.answers.get(question.shared_by(&caller.tenant, format), compute).await?;
