@@ -52,6 +52,11 @@ impl Traced {
         of_shards.map(|key| key["sk"]["S"].as_str().unwrap().to_owned()).collect()
     }
 
+    /// Whether it takes a shard's lease.
+    pub(super) fn acquires(&self) -> bool {
+        self.request["UpdateExpression"].as_str().is_some_and(|expression| expression.starts_with("SET #owner = :me"))
+    }
+
     /// Whether it changes the control table.
     pub(super) fn is_control_write(&self) -> bool {
         let writes = ["PutItem", "UpdateItem", "DeleteItem", "TransactWriteItems", "BatchWriteItem"];
