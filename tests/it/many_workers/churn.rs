@@ -49,8 +49,8 @@ const FIRST_WITHIN: Duration = Duration::from_secs(5);
 const LAG_MAX: Duration = Duration::from_secs(LEASE_TTL.as_secs() + 5);
 /// The same at hard times: while most shards are idle, for an idle shard is known to be included only after a delivery delay and some empty
 /// pages; and after a loss that hits a worker which has just taken over the shards of one that was lost before, for those stand still for two
-/// leases in a row.
-const LAG_MAX_AT_HARD_TIMES: Duration = Duration::from_secs(2 * LEASE_TTL.as_secs() + 8);
+/// leases in a row, or three.
+const LAG_MAX_AT_HARD_TIMES: Duration = Duration::from_secs(3 * LEASE_TTL.as_secs() + 11);
 /// What a worker has taken over so short a time ago it has hardly read.
 const JUST: Duration = Duration::from_secs(2);
 
@@ -143,7 +143,7 @@ async fn read(wire: Wire, end: Instant) -> Vec<Read> {
 
 /// Whether most shards are idle, so long after the beginning.
 fn is_idle(seed: u64, passed: Duration) -> bool {
-    IDLE.contains(&passed) || seed.is_multiple_of(2) && passed < IDLE_FIRST
+    IDLE.contains(&passed) || passed >= CHURN || seed.is_multiple_of(2) && passed < IDLE_FIRST
 }
 
 /// Workers that come and go, and shards that rotate and split, until then. How many workers were lost, and when each that had just taken
