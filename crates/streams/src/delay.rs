@@ -23,12 +23,13 @@ struct Learnt {
     /// The largest of this span, and when the span began.
     current: Option<(SignedDuration, Timestamp)>,
     previous: Option<SignedDuration>,
-    /// Some record was read at this age, so it was not later than that. It serves for as long as nothing better is known.
+    /// The least age at which a record was read; it was not later than that. It serves for as long as nothing better is known.
     at_most: Option<SignedDuration>,
     /// The largest that other live workers have learnt.
     others: Option<SignedDuration>,
-    /// The last that was known of others, or was stored.
+    /// The last that was known of others, or was stored; and until when it counts, once this process has learnt something itself.
     before: Option<SignedDuration>,
+    before_until: Option<Timestamp>,
 }
 
 impl Learnt {
@@ -40,14 +41,14 @@ impl Learnt {
 impl DeliveryDelay {
     /// The delay of a stream of which this is stored.
     pub(crate) fn stored(delay: Option<SignedDuration>) -> Self {
-        Self(Arc::new(Mutex::new(Learnt { before: delay, ..Learnt::default() })))
+        Self(Arc::new(Mutex::new(Learnt { before: delay.map(sane), ..Learnt::default() })))
     }
 
     /// A change that is older than this has been shown.
     pub fn value(&self) -> SignedDuration {
         let learnt = self.lock();
-        let guess = || learnt.before.into_iter().chain(learnt.at_most).min();
-        learnt.own().max(learnt.others).or_else(guess).unwrap_or(INITIAL).max(LEAST)
+        let known = learnt.own().max(learnt.others).max(learnt.before);
+        known.or(learnt.at_most).unwrap_or(INITIAL).max(LEAST)
     }
 
     /// What this process has learnt from records, for others to know. None: it has read none at the tip.
@@ -57,9 +58,11 @@ impl DeliveryDelay {
 
     /// Takes in the largest delay that others have learnt, if they have.
     pub(crate) fn others(&self, delay: Option<SignedDuration>) {
-        let mut learnt = self.lock();
+        let (delay, mut learnt) = (delay.map(sane), self.lock());
         learnt.others = delay;
-        learnt.before = delay.or(learnt.before);
+        if delay.is_some() {
+            (learnt.before, learnt.before_until) = (delay, None);
+        }
     }
 
     /// A record was shown at this age, at `at`, and not a moment before.
@@ -68,6 +71,9 @@ impl DeliveryDelay {
             return;
         }
         let (age, mut learnt) = (with_margin(age), self.lock());
+        if at > *learnt.before_until.get_or_insert(at + SPAN + SPAN) {
+            learnt.before = None;
+        }
         learnt.current = match learnt.current {
             Some((largest, since)) if at.duration_since(since) < SPAN => Some((largest.max(age), since)),
             before => {
@@ -87,6 +93,11 @@ impl DeliveryDelay {
     fn lock(&self) -> MutexGuard<'_, Learnt> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// What is stored, within what can be learnt.
+fn sane(delay: SignedDuration) -> SignedDuration {
+    delay.clamp(SignedDuration::ZERO, with_margin(LARGEST))
 }
 
 /// A quarter more than was seen: the next record may be later.
@@ -130,9 +141,18 @@ mod tests {
         delay.others(Some(seconds(30)));
         delay.others(None);
         assert_eq!(delay.value(), seconds(30), "they have left");
+        delay.was_there(seconds(1));
         delay.shown(seconds(4), at(0));
-        assert_eq!((delay.value(), delay.own()), (seconds(5), Some(seconds(5))));
-        delay.others(Some(seconds(30)));
-        assert_eq!(delay.value(), seconds(30));
+        assert_eq!(
+            (delay.value(), delay.own()),
+            (seconds(30), Some(seconds(5))),
+            "one quick record proves nothing about the next"
+        );
+        delay.shown(seconds(4), at(601));
+        assert_eq!(delay.value(), seconds(5), "two spans of records later it does");
+        delay.others(Some(seconds(-30)));
+        assert_eq!(delay.value(), seconds(5));
+        delay.others(Some(SignedDuration::MAX));
+        assert_eq!(delay.value(), LARGEST * 5 / 4, "no version learns more");
     }
 }

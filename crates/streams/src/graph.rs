@@ -64,9 +64,12 @@ impl ShardGraph {
         self.shards.get(shard)
     }
 
-    /// Up to when a shard is included, as far as its item tells.
+    /// Up to when a shard is included, as far as its item tells. Of one that waits for another stream's end nothing is known: the table's
+    /// changes before it may be in that one.
     pub(crate) fn included_up_to(&self, shard: &ShardId) -> Option<Timestamp> {
-        self.shard(shard)?.included_up_to()
+        let item = self.shard(shard)?;
+        let waits = self.holds_roots && item.parent.is_none();
+        item.included_up_to().filter(|_| !waits)
     }
 
     pub(crate) fn ids(&self) -> impl Iterator<Item = &ShardId> {

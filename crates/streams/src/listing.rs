@@ -113,8 +113,8 @@ impl Streams {
             let position = beginning(&parent.position, child);
             let unread = ShardItem::unread(child.clone(), Some(parent.shard.clone()), position);
             let fence = Fence { owner: Some(parent.lease.owner.clone()), epoch: 1, defs: parent.defs, ..unread.fence.clone() };
-            // All of its records are later than its parent's.
-            let watermark = parent.watermark;
+            // Its records are later than its parent's. Where its id tells when it begins, that says more.
+            let watermark = parent.watermark.filter(|_| child.created_ms().is_none());
             self.put_new(ShardItem { fence, watermark, ..unread }.into_item(&parent.stream)).await?;
         }
         // Last: a shard with children noted no longer holds the stream's watermark, so they must be there.

@@ -213,7 +213,7 @@ impl StreamWatermark {
     }
 
     /// This stream's, and that of one its table had before it. The older one is read to its end first, so the newer one's
-    /// speaks for both as soon as there is one.
+    /// speaks for both as soon as there is one: it has none before that.
     fn after(self, before: Self) -> Self {
         let speaks = if self.watermark.is_some() { self } else { before };
         Self {

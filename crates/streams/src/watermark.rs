@@ -17,6 +17,8 @@ const EMPTY_PAGES: usize = 3;
 /// So many say that the tip is reached, where no record has. How many empty pages there can be before records AWS does not say; behind
 /// the tip there are some where nothing was written for hours.
 pub(crate) const EMPTY_PAGES_BEHIND: usize = 10;
+/// A reader asks so often at the tip, and more.
+const PROMPT: SignedDuration = SignedDuration::from_secs(2);
 /// A record read so soon after it could be was read at the tip, and a reader that rested longer has lost it.
 const TIP: SignedDuration = SignedDuration::from_secs(60);
 
@@ -58,7 +60,8 @@ impl ShardWatermark {
     pub fn page(&mut self, page: &Page, all_committed: bool) {
         // An answer without a time says nothing about what is not in it.
         let Some(asked_at) = page.asked_at else { return self.reading_begins() };
-        if self.asked_at.replace(asked_at).is_some_and(|before| asked_at.duration_since(before) > TIP) {
+        let since_last = self.asked_at.replace(asked_at).map(|before| asked_at.duration_since(before));
+        if since_last.is_some_and(|since_last| since_last > TIP) {
             self.reading_begins();
         }
         if !self.has_begun {
@@ -68,7 +71,9 @@ impl ShardWatermark {
         let was_drained = std::mem::replace(&mut self.was_drained, !page.is_full);
         if !page.is_empty() {
             self.empty.clear();
-            self.learn(page, asked_at, was_drained);
+            // A reader that was held up finds records that have been there for as long.
+            let is_new = was_drained && self.is_at_tip && since_last.is_some_and(|since_last| since_last <= PROMPT);
+            self.learn(page, asked_at, is_new);
             let tip = TIP + self.delay.value();
             self.is_at_tip = page.records.last().is_some_and(|last| asked_at.duration_since(last.created_at) <= tip);
             return;
@@ -84,12 +89,12 @@ impl ShardWatermark {
         }
     }
 
-    /// Learns from a page's records how late the stream is. At the tip, behind a page that held all there was, they were not there before.
-    fn learn(&self, page: &Page, asked_at: Timestamp, was_drained: bool) {
+    /// Learns from a page's records how late the stream is; `is_new` says that they were not there shortly before.
+    fn learn(&self, page: &Page, asked_at: Timestamp, is_new: bool) {
         let created = || page.records.iter().map(|record| record.created_at);
         let (Some(oldest), Some(newest)) = (created().min(), created().max()) else { return };
         self.delay.was_there(asked_at.duration_since(newest));
-        if was_drained && self.is_at_tip {
+        if is_new {
             self.delay.shown(asked_at.duration_since(oldest), asked_at);
         }
     }

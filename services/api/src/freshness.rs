@@ -30,6 +30,8 @@ pub(crate) struct Reading {
     pub delay: SignedDuration,
     /// How far the clock of the worker that is most wrong is ahead of DynamoDB's.
     pub skew: SignedDuration,
+    /// Whether the stored watermark lies in the future, so that there is none.
+    pub is_future: bool,
     /// Whether no part of the stream was skipped.
     pub gapless: bool,
     /// Whether the stream was read from the table's beginning.
@@ -112,6 +114,12 @@ impl Present {
 }
 
 impl Reading {
+    /// As it counts at present: a watermark that lies in the future was never true.
+    pub(crate) fn at(self, present: Present) -> Self {
+        let is_future = self.watermark.is_some_and(|watermark| watermark > present.latest);
+        Self { watermark: self.watermark.filter(|_| !is_future), is_future: self.is_future || is_future, ..self }
+    }
+
     /// Of two sources taken as one.
     pub(crate) fn together(self, other: Self) -> Self {
         Self {
@@ -120,6 +128,7 @@ impl Reading {
             published_at: self.published_at.min(other.published_at),
             delay: self.delay.max(other.delay),
             skew: if self.skew.abs() < other.skew.abs() { other.skew } else { self.skew },
+            is_future: self.is_future || other.is_future,
             gapless: self.gapless && other.gapless,
             history_complete: self.history_complete && other.history_complete,
         }
@@ -129,10 +138,9 @@ impl Reading {
 impl Freshness {
     /// A watermark is never in the future of whoever asks: one that is stored so counts as none.
     pub(crate) fn of(reading: &Reading, present: Present) -> Self {
-        let Present { now, latest, skew } = present;
+        let (reading, Present { now, skew, .. }) = (reading.at(present), present);
+        let Reading { watermark, is_future, .. } = reading;
         let moved = reading.published_at.is_some_and(|published| now.duration_since(published) <= STALLED_AFTER);
-        let is_future = reading.watermark.is_some_and(|watermark| watermark > latest);
-        let watermark = reading.watermark.filter(|_| !is_future);
         let lag = watermark.map(|watermark| now.duration_since(watermark).max(SignedDuration::ZERO));
         let status = match lag {
             _ if is_future => Status::Clock,
@@ -146,7 +154,7 @@ impl Freshness {
         let lag_ms = lag.map(|lag| i64::try_from(lag.as_millis()).unwrap_or(i64::MAX));
         let fresh = Self { watermark, lag_ms, status, exact: true, reasons: Vec::new() };
         // While nobody knows what is included, nothing of the past is.
-        let history_lacks = !reading.history_complete || reading.watermark.is_none();
+        let history_lacks = !reading.history_complete || watermark.is_none() && !is_future;
         let fresh = fresh.because(Reason::History, history_lacks).because(Reason::Gap, !reading.gapless);
         fresh.because(Reason::Clock, is_future)
     }
@@ -212,6 +220,7 @@ mod tests {
         published_at: None,
         delay: SignedDuration::ZERO,
         skew: SignedDuration::ZERO,
+        is_future: false,
         gapless: true,
         history_complete: true,
     };
@@ -253,6 +262,10 @@ mod tests {
         assert_eq!((fresh(700).status, fresh(700).lag_ms, fresh(700).exact), (Status::Live, Some(0), true));
         let lie = fresh(701);
         assert_eq!((lie.watermark, lie.lag_ms, lie.status, lie.reasons), (None, None, Status::Clock, vec![Reason::Clock]));
+        // Of two sources, one is enough.
+        let lie = Reading { watermark: Some(NOW + ms(5_000)), ..reading(0, 0) }.at(PRESENT);
+        let together = Freshness::of(&reading(1, 1).together(lie), PRESENT);
+        assert_eq!((together.watermark, together.status, together.exact), (None, Status::Clock, false));
     }
 
     #[test]

@@ -87,9 +87,11 @@ async fn together(
     let readings = try_join_all(sources.map(|source| sources::reading(&state.streams, source)));
     let quarantined = state.store.quarantine_counts(tenant).map_err(ApiError::of_store);
     let (readings, quarantined) = futures::try_join!(readings, quarantined)?;
-    let reading = readings.into_iter().reduce(Reading::together).unwrap_or_else(|| sources::reading_of(None));
+    let present = state.present();
+    let readings = readings.into_iter().map(|reading| reading.at(present));
+    let reading = readings.reduce(Reading::together).unwrap_or_else(|| sources::reading_of(None));
     let are_missed = names.iter().filter_map(|name| quarantined.get(*name)).any(QuarantineCount::are_levels_missed);
-    Ok(Freshness::of(&reading, state.present()).because(Reason::BrokenRow, are_missed))
+    Ok(Freshness::of(&reading, present).because(Reason::BrokenRow, are_missed))
 }
 
 fn source_of<'a>(running: &'a Running, inventory: &Inventory) -> Option<&'a Source> {

@@ -29,6 +29,7 @@ pub(crate) fn reading_of(known: Option<StreamWatermark>) -> Reading {
         published_at: known.and_then(|known| known.published_at),
         delay: known.and_then(|known| known.delay).unwrap_or_default(),
         skew: known.map(|known| known.skew).unwrap_or_default(),
+        is_future: false,
         gapless: known.is_none_or(|known| known.exact),
         history_complete: known.is_none_or(|known| known.history_complete),
     }

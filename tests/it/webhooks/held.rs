@@ -8,7 +8,7 @@ use tidemark_domain::alert::AlertState;
 use tidemark_domain::rule::Severity;
 use tidemark_runtime::clock;
 use tidemark_store::{EventKey, EventState, Slot};
-use tidemark_tests::deployment::{DEADLINE, tables};
+use tidemark_tests::deployment::{DEADLINE, RunningIngest, tables};
 use tidemark_tests::{Fault, When, wait_until};
 use tidemark_webhooks::event::EventType;
 
@@ -18,6 +18,13 @@ impl Scene {
     /// From now on, no worker reads the stream: its watermark is what the test says.
     fn stop_reading(&self) {
         self.deployment.world.front().fault("GetRecords", When::Matching(Box::new(|_| true)), Fault::Throttle);
+    }
+
+    /// A worker of a stream that has shown a record. One that has shown none may be late by much more than a test wants to wait.
+    async fn worker_of_a_live_stream(&self) -> RunningIngest {
+        let worker = self.worker().await;
+        self.stock("salt", 1_000).await;
+        worker
     }
 
     async fn publish(&self, watermark: Timestamp) {
@@ -62,7 +69,7 @@ async fn of_a_past_that_is_caught_up_only_what_still_holds_is_told() {
 async fn an_event_is_held_until_its_stream_has_caught_up() {
     let scene = Scene::start().await;
     scene.endpoint("all", None).await;
-    let worker = scene.worker().await;
+    let worker = scene.worker_of_a_live_stream().await;
     let since = clock::now() + SignedDuration::from_secs(2);
     scene.commit_held("mug", 1, since).await;
     scene.receiver.until_taken("all", &["fired"]).await;
@@ -77,7 +84,7 @@ async fn an_end_that_was_caught_up_is_told_to_those_who_heard_of_the_beginning()
     let scene = Scene::start().await;
     scene.endpoint("all", None).await;
     scene.endpoint("ends", Some(&[EventType::AlertResolved])).await;
-    let worker = scene.worker().await;
+    let worker = scene.worker_of_a_live_stream().await;
     scene.commit("tea", 3, clock::now()).await;
     scene.receiver.until_taken("all", &["fired"]).await;
     scene.commit_held("tea", 30, clock::now()).await;
@@ -175,7 +182,7 @@ async fn an_event_that_an_older_binary_holds_among_what_is_due_is_told_when_its_
     let update = update.expression_attribute_values(":pk", text(format!("DUE#{}", Slot::of_event(&key).number())));
     let place = format!("!event#{:015}#{alert}#1", clock::now().as_millisecond());
     update.expression_attribute_values(":sk", text(place)).send().await.unwrap();
-    let worker = scene.worker().await;
+    let worker = scene.worker_of_a_live_stream().await;
     let among_what_is_due = async || scene.store().due(Slot::of_event(&key), None, 100).await.unwrap().entries;
     wait_until("it to be put where it waits", Duration::from_secs(20), async || among_what_is_due().await.is_empty()).await;
     scene.receiver.until_taken("all", &["fired"]).await;

@@ -140,6 +140,20 @@ fn what_is_unfinished_and_behind_no_unfinished_parent_is_runnable() {
 }
 
 #[test]
+fn a_shard_that_was_never_read_is_included_up_to_its_beginning_unless_it_waits_for_another_stream() {
+    const ROOT: &str = "shardId-00000001800000030000-2bac9cd2";
+    let at = |ms| Timestamp::from_millisecond(ms).unwrap();
+    let mut graph = graph(vec![
+        stored(ROOT, None, ShardState::Active),
+        ShardItem { watermark: Some(at(7)), ..stored("emulated", None, ShardState::Active) },
+    ]);
+    let included = |graph: &ShardGraph, shard| graph.included_up_to(&shard_id(shard));
+    assert_eq!((included(&graph, ROOT), included(&graph, "emulated")), (Some(at(1_800_000_030_000)), Some(at(7))));
+    graph.hold_roots(true);
+    assert_eq!((included(&graph, ROOT), included(&graph, "emulated")), (None, None));
+}
+
+#[test]
 fn listings_tell_which_shards_are_gone_and_whose_items_have_served() {
     let with_child = |shard, child| ShardItem { children: vec![shard_id(child)], ..stored(shard, None, ShardState::Done) };
     let opened = ShardItem { opened: true, ..stored("opened", Some("served"), ShardState::Active) };

@@ -65,12 +65,12 @@ impl Worker {
             }
             let stream = source.graph.stream();
             let interval = INTERVAL.min(self.membership.interval());
-            let published = std::mem::replace(&mut publication.is_ours, self.membership.publishes(stream, mono));
+            let was_ours = std::mem::replace(&mut publication.is_ours, self.membership.publishes(stream, mono));
             if !publication.is_ours {
                 publication.due = mono + interval;
                 continue;
             }
-            if !published {
+            if !was_ours {
                 // What the one before knew of its own shards is in their items.
                 self.looks.force();
             }

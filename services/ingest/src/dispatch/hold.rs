@@ -59,7 +59,10 @@ impl Holds {
             _ => {
                 let read = self.streams.table_watermark(stream.table()).await;
                 let watermark = match &read {
-                    Ok(status) => status.and_then(|known| known.watermark),
+                    // One that lies in the future was never true.
+                    Ok(status) => status
+                        .and_then(|known| known.watermark)
+                        .filter(|watermark| *watermark <= self.streams.now_or(clock::now())),
                     // Whoever waits for the lock need not fail one after the other.
                     Err(_) => before.and_then(|before| before.watermark),
                 };

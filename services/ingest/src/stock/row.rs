@@ -61,7 +61,7 @@ impl Row {
         !(is_as_seen && self.alerts.is_empty())
     }
 
-    /// Whether a change of the other, which this is, changed nothing.
+    /// Whether this row, which is `before` one change later, is the same.
     pub(super) fn is_same(&self, before: &Self) -> bool {
         self.level == before.level
             && self.standing == before.standing
