@@ -197,14 +197,14 @@ mod tests {
     }
 
     #[test]
-    fn a_reader_that_rested_or_began_anew_is_not_at_the_tip() {
+    fn a_reader_that_rested_or_restarted_is_not_at_the_tip() {
         let mut rested = at_tip();
         empty(&mut rested, 161..164);
         assert_eq!(rested.value(), Some(at(99)));
-        let mut anew = at_tip();
-        anew.reading_begins();
-        empty(&mut anew, 160..163);
-        assert_eq!(anew.value(), Some(at(99)));
+        let mut restarted = at_tip();
+        restarted.reading_begins();
+        empty(&mut restarted, 160..163);
+        assert_eq!(restarted.value(), Some(at(99)));
     }
 
     #[test]

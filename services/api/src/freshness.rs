@@ -136,7 +136,7 @@ impl Reading {
 }
 
 impl Freshness {
-    /// A watermark is never in the future of whoever asks: one that is stored so counts as none.
+    /// No answer has a watermark in the future: one that is stored so counts as none.
     pub(crate) fn of(reading: &Reading, present: Present) -> Self {
         let (reading, Present { now, skew, .. }) = (reading.at(present), present);
         let Reading { watermark, is_future, .. } = reading;

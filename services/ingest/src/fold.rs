@@ -86,7 +86,7 @@ impl Fold {
         &self.stock
     }
 
-    /// Whether none of the records taken changes anything but the position. Two that cancel each other are not harmless: whoever reads on
+    /// Whether none of the records taken changes anything but the position. Two that cancel each other are not harmless: a worker that reads on
     /// from the stored position may find only one of them in a batch.
     pub fn is_harmless(&self) -> bool {
         !self.has_effects

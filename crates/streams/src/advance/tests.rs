@@ -65,7 +65,7 @@ async fn up_to_when_a_shard_is_included_is_stored_with_its_steps_and_its_release
     assert_eq!(stored().await, Some(at(50)));
     let seen = emulator.streams.shard(&stream(), &shard_id("s")).await.unwrap().unwrap();
     let next = emulator.streams.acquire(&stream(), &seen, &me()).await.unwrap().unwrap();
-    assert_eq!(next.watermark, Some(at(50)), "whoever comes next knows it");
+    assert_eq!(next.watermark, Some(at(50)), "the next owner knows it");
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ const ASKS: Duration = Duration::from_secs(1);
 /// …and tells what it has seen this often at most, or with every beat if those are closer.
 const TELLS: Duration = Duration::from_secs(3);
 
-/// A shard that is behind by this or less, and was by a step more when it was told, is told at once.
+/// A shard that is behind by this or less, and was by a step more when it was last reported, is reported at once.
 const NEAR: SignedDuration = SignedDuration::from_secs(8);
 /// More than what a shard at its tip is further behind at one moment than at another.
 const STEP: SignedDuration = SignedDuration::from_secs(2);

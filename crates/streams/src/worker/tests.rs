@@ -251,7 +251,7 @@ async fn the_streams_watermark_is_its_slowest_shards() {
 }
 
 #[tokio::test]
-async fn whoever_publishes_has_a_bound_for_every_shard_from_its_first_look() {
+async fn a_publisher_has_a_bound_for_every_shard_from_its_first_look() {
     const UNREAD: &str = "shardId-00000001800000030000-2bac9cd2";
     let listed = shards(&[("a", None), ("b", None), (UNREAD, None)]);
     let (_emulator, streams, source) = world(&listed).await;
