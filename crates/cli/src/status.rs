@@ -127,7 +127,8 @@ impl SourceStatus {
             say!("  delay        the stream shows changes within {:.1} s", delay.as_secs_f64());
         }
         if skew.abs() >= SkewWatch::SKEW_MAX {
-            say!("  clock        that of a worker is {:.1} s ahead of DynamoDB's: synchronise it", skew.as_secs_f64());
+            let way = if skew.is_negative() { "behind" } else { "ahead of" };
+            say!("  clock        that of a worker is {:.1} s {way} DynamoDB's: synchronise it", skew.abs().as_secs_f64());
         }
         let history = match (self.watermark(now), stream.watermark.history_complete) {
             (None, _) => "not known yet",

@@ -7,7 +7,7 @@
 //! WORKERS / <id>                                   beat, status, streams, changes, delays { <stream> → ms }, skew_ms, expires_at
 //! SEEN#<worker> / <stream>#<part>                  shards { <shard> → watermark_ms }, expires_at
 //! STREAMS / <stream>                               arn, table, started_at, start, boot_done, exact, history, listed_at?, follows?, closed?
-//! WATERMARK / <stream>                             watermark_ms, published_ms, delay_ms, skew_ms
+//! WATERMARK / <stream>                             watermark_ms, published_ms, delay_ms, learnt_ms?, skew_ms
 //! GAPS#<stream> / <shard>#<pos>                    detected_at, reason
 //! ```
 //!

@@ -36,6 +36,10 @@ impl Learnt {
     fn own(&self) -> Option<SignedDuration> {
         self.current.map(|(largest, _)| largest).max(self.previous)
     }
+
+    fn known(&self) -> Option<SignedDuration> {
+        self.own().max(self.others).max(self.before)
+    }
 }
 
 impl DeliveryDelay {
@@ -47,8 +51,12 @@ impl DeliveryDelay {
     /// A change that is older than this has been shown.
     pub fn value(&self) -> SignedDuration {
         let learnt = self.lock();
-        let known = learnt.own().max(learnt.others).max(learnt.before);
-        known.or(learnt.at_most).unwrap_or(INITIAL).max(LEAST)
+        learnt.known().or(learnt.at_most).unwrap_or(INITIAL).max(LEAST)
+    }
+
+    /// The part of it that was learnt from records, by this process or others.
+    pub(crate) fn known(&self) -> Option<SignedDuration> {
+        self.lock().known()
     }
 
     /// What this process has learnt from records, for others to know. None: it has read none at the tip.
@@ -120,6 +128,7 @@ mod tests {
         assert_eq!(delay.value(), INITIAL, "it has shown nothing");
         delay.was_there(seconds(40));
         assert_eq!(delay.value(), seconds(50), "a record that was read at 40 s was not later than that");
+        assert_eq!(delay.known(), None, "but this may be the reader's doing");
         delay.was_there(seconds(100));
         assert_eq!(delay.value(), seconds(50));
         delay.shown(seconds(1), at(0));

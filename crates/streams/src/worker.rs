@@ -340,7 +340,7 @@ impl Source {
             has_history: item.history,
             listing: Listing::new(item.listed_at, mono),
             publication: Publication::new(published.map(|published| published.watermark), mono),
-            delay: DeliveryDelay::stored(published.and_then(|published| published.delay)),
+            delay: DeliveryDelay::stored(published.and_then(|published| published.learnt)),
             graph: ShardGraph::new(item.id),
             follows: item.follows,
             is_closed: item.closed,

@@ -88,8 +88,9 @@ impl Worker {
             if let Some(watermark) = watermark.filter(|watermark| Some(*watermark) > publication.watermark) {
                 // Before the write: one that fails is not made again with every tick.
                 publication.due = mono + interval;
-                let (delay, skew) = (Some(source.delay.value()), self.membership.largest_skew(mono));
-                let item = WatermarkItem { watermark, published_at: now, delay, skew };
+                let (delay, learnt) = (Some(source.delay.value()), source.delay.known());
+                let skew = self.membership.largest_skew(mono);
+                let item = WatermarkItem { watermark, published_at: now, delay, learnt, skew };
                 self.streams.publish_watermark(stream, item).await?;
                 publication.watermark = Some(watermark);
             }

@@ -241,7 +241,7 @@ async fn the_streams_watermark_is_its_slowest_shards() {
     worker.tick(at(62), mono + TTL + Duration::from_secs(1)).await.unwrap();
     assert_eq!(published().await.watermark, Some(at(40)));
     let publish = async |watermark, published_at| {
-        let item = WatermarkItem { watermark, published_at, delay: None, skew: SignedDuration::ZERO };
+        let item = WatermarkItem { watermark, published_at, delay: None, learnt: None, skew: SignedDuration::ZERO };
         streams.publish_watermark(&source.id, item).await.unwrap();
         published().await.watermark
     };
