@@ -13,6 +13,7 @@ const LEAST: SignedDuration = SignedDuration::from_secs(2);
 const LARGEST: SignedDuration = SignedDuration::from_mins(15);
 /// The largest delay of this span, and of the one before it, counts. Spans without records do not.
 const SPAN: SignedDuration = SignedDuration::from_mins(5);
+const MINUTE: SignedDuration = SignedDuration::from_mins(1);
 
 /// The delivery delay of one stream: changes that are older have been shown. Clones share what they have learnt.
 #[derive(Debug, Clone, Default)]
@@ -30,6 +31,8 @@ struct Learnt {
     /// The last that was known of others, or was stored; and until when it counts, once this process has learnt something itself.
     before: Option<SignedDuration>,
     before_until: Option<Timestamp>,
+    /// Some record bore another time than a whole minute.
+    has_seconds: bool,
 }
 
 impl Learnt {
@@ -71,6 +74,15 @@ impl DeliveryDelay {
         if delay.is_some() {
             (learnt.before, learnt.before_until) = (delay, None);
         }
+    }
+
+    /// How old a record that was created at this time is for certain when it is asked for. DynamoDB Local rounds times down to the minute:
+    /// while no record has borne another, each may be a minute younger than it says.
+    pub(crate) fn age(&self, created_at: Timestamp, asked_at: Timestamp) -> SignedDuration {
+        let mut learnt = self.lock();
+        learnt.has_seconds |= created_at.as_millisecond() % MINUTE.as_millis() as i64 != 0;
+        let rounding = if learnt.has_seconds { SignedDuration::ZERO } else { MINUTE };
+        asked_at.duration_since(created_at).saturating_sub(rounding).max(SignedDuration::ZERO)
     }
 
     /// A record was shown at this age, at `at`, and not a moment before.
@@ -141,6 +153,16 @@ mod tests {
         assert_eq!(delay.value(), seconds(75), "it is still remembered");
         delay.shown(seconds(1), at(10_000));
         assert_eq!(delay.value(), LEAST, "two spans with records later it is not");
+    }
+
+    #[test]
+    fn times_of_whole_minutes_are_taken_for_rounded_until_another_is_seen() {
+        // `at(0)` is a whole minute.
+        let delay = DeliveryDelay::default();
+        assert_eq!(delay.age(at(0), at(59)), SignedDuration::ZERO);
+        assert_eq!(delay.age(at(60), at(125)), seconds(5));
+        assert_eq!(delay.age(at(61), at(125)), seconds(64));
+        assert_eq!(delay.age(at(60), at(125)), seconds(65), "this stream has seconds");
     }
 
     #[test]

@@ -91,11 +91,11 @@ impl ShardWatermark {
 
     /// Learns from a page's records how late the stream is; `is_new` says that they were not there shortly before.
     fn learn(&self, page: &Page, asked_at: Timestamp, is_new: bool) {
-        let created = || page.records.iter().map(|record| record.created_at);
-        let (Some(oldest), Some(newest)) = (created().min(), created().max()) else { return };
-        self.delay.was_there(asked_at.duration_since(newest));
+        let ages = || page.records.iter().map(|record| self.delay.age(record.created_at, asked_at));
+        let (Some(least), Some(most)) = (ages().min(), ages().max()) else { return };
+        self.delay.was_there(least);
         if is_new {
-            self.delay.shown(asked_at.duration_since(oldest), asked_at);
+            self.delay.shown(most, asked_at);
         }
     }
 

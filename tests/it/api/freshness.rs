@@ -110,6 +110,8 @@ async fn a_source_that_stands_still_is_stalled_and_one_far_behind_is_catching_up
     {
         set_in_control(&shop.deployment, "WATERMARK", "watermark_ms", ms_ago(watermark)).await;
         set_in_control(&shop.deployment, "WATERMARK", "published_ms", ms_ago(published)).await;
+        // The worker may have learnt another delay, or none.
+        set_in_control(&shop.deployment, "WATERMARK", "delay_ms", json!({ "N": "2000" })).await;
         for told in [freshness(&client, "").await, status(&client).await] {
             assert_eq!(told["status"], expected, "{told}");
             let lag = told["lag_ms"].as_i64().unwrap() / 1000;
