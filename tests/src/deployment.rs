@@ -151,40 +151,9 @@ impl Deployment {
         assert_eq!(self.store.create_tenant(&new, clock::now()).await.expect("created"), TenantCreated::New);
     }
 
-    /// The sum of a measure over the day rows of one group, or of the total, of the last 500 days and the next 30.
-    ///
-    /// # Panics
-    /// When they cannot be read.
-    pub async fn total(&self, tenant: &str, (metric, measure): (&str, &str), group: Option<(&str, &str)>) -> String {
-        let tenant = Tenant::named_by_operator(TenantId::new(tenant).expect("a tenant id"));
-        let running = self.store.running().await.expect("readable").expect("adopted");
-        let metric = MetricName::new(metric).expect("a name");
-        let (today, named) = (Zone::utc().date_of(clock::now()), |(dimension, value): (&str, &str)| {
-            let groups = BTreeSet::from([Group::Text(value.to_owned())]);
-            (DimensionName::new(dimension).expect("a name"), groups)
-        });
-        let filter: BTreeMap<_, _> = group.into_iter().map(named).collect();
-        let range = RowRange {
-            generation: running.metrics[&metric].generation,
-            lanes: running.metrics[&metric].lanes_read(),
-            metric,
-            set: GroupingSet::new(filter.keys().cloned()),
-            span: Span::Days { from: today - 500.days(), to: today + 30.days() },
-            keyed: filter.len(),
-            filter,
-        };
-        let measure = MeasureName::new(measure).expect("a name");
-        let mut total = Decimal::zero();
-        for query in range.queries(&tenant) {
-            let mut next = Some(query);
-            while let Some(query) = next.take() {
-                let page = self.store.row_page(&range, query).await.expect("readable");
-                next = page.next.clone();
-                let rows = page.rows().map(|row| row.expect("readable"));
-                rows.filter_map(|row| row.values.get(&measure).cloned()).for_each(|value| total += &value);
-            }
-        }
-        total.to_string()
+    /// See [`total`].
+    pub async fn total(&self, tenant: &str, metric: (&str, &str), group: Option<(&str, &str)>) -> String {
+        total(&self.store, tenant, metric, group).await
     }
 
     /// Waits until a total is what it should be.
@@ -220,6 +189,42 @@ impl RunningIngest {
     pub async fn kill(mut self) {
         self.tasks.shutdown().await;
     }
+}
+
+/// The sum of a measure, given as (metric, measure), over the day rows of one group, or of the total, of the last 500 days and the next 30.
+///
+/// # Panics
+/// When they cannot be read.
+pub async fn total(store: &Store, tenant: &str, (metric, measure): (&str, &str), group: Option<(&str, &str)>) -> String {
+    let tenant = Tenant::named_by_operator(TenantId::new(tenant).expect("a tenant id"));
+    let running = store.running().await.expect("readable").expect("adopted");
+    let metric = MetricName::new(metric).expect("a name");
+    let (today, named) = (Zone::utc().date_of(clock::now()), |(dimension, value): (&str, &str)| {
+        let groups = BTreeSet::from([Group::Text(value.to_owned())]);
+        (DimensionName::new(dimension).expect("a name"), groups)
+    });
+    let filter: BTreeMap<_, _> = group.into_iter().map(named).collect();
+    let range = RowRange {
+        generation: running.metrics[&metric].generation,
+        lanes: running.metrics[&metric].lanes_read(),
+        metric,
+        set: GroupingSet::new(filter.keys().cloned()),
+        span: Span::Days { from: today - 500.days(), to: today + 30.days() },
+        keyed: filter.len(),
+        filter,
+    };
+    let measure = MeasureName::new(measure).expect("a name");
+    let mut total = Decimal::zero();
+    for query in range.queries(&tenant) {
+        let mut next = Some(query);
+        while let Some(query) = next.take() {
+            let page = store.row_page(&range, query).await.expect("readable");
+            next = page.next.clone();
+            let rows = page.rows().map(|row| row.expect("readable"));
+            rows.filter_map(|row| row.values.get(&measure).cloned()).for_each(|value| total += &value);
+        }
+    }
+    total.to_string()
 }
 
 /// Names of Tidemark's tables in every world.
@@ -269,6 +274,7 @@ fn attribute_of(json: &Value) -> AttributeValue {
         "N" => AttributeValue::N(text()),
         "BOOL" => AttributeValue::Bool(value.as_bool().expect("a flag")),
         "NULL" => AttributeValue::Null(true),
+        "M" => AttributeValue::M(item_of(value)),
         "L" => AttributeValue::L(value.as_array().expect("a list").iter().map(attribute_of).collect()),
         other => panic!("tests write no {other}"),
     }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// Carries out a call: the status and the body that the emulator's server would answer with.
-pub(crate) fn answer(database: &Database, call: &str, request: &str) -> (u16, String) {
+pub fn answer(database: &Database, call: &str, request: &str) -> (u16, String) {
     match carry_out(database, call, request) {
         Ok(body) => (200, body),
         Err(error) => (error.status_code(), error.to_json()),

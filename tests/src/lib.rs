@@ -8,7 +8,7 @@ pub mod brim;
 pub mod client;
 pub mod collector;
 pub mod deployment;
-mod embedded;
+pub mod embedded;
 mod emulator;
 pub mod front;
 pub mod judge;

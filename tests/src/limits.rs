@@ -51,6 +51,15 @@ pub fn check(call: &str, request: &Value) -> Result<(), Exceeded> {
     }
 }
 
+/// The items that a call writes, as (table, key). A transaction's condition checks count, too: they conflict with writes of the same item.
+pub fn items_written(call: &str, request: &Value) -> Vec<(String, String)> {
+    if call == "TransactWriteItems" {
+        let parts = list(&request["TransactItems"]).iter();
+        return parts.filter_map(|part| key::identity(part.as_object()?.values().next()?)).collect();
+    }
+    key::identity(request).into_iter().collect()
+}
+
 /// Checks a request on one table, or a part of a transaction that is like it.
 fn check_one(request: &Value) -> Result<(), Exceeded> {
     let table = text(&request["TableName"]);
