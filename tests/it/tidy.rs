@@ -21,6 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("tidemark-api", LIBRARIES),
     ("tidemark", ALL),
     ("tidemark-tests", ALL),
+    ("tidemark-bench", &["tidemark-domain", "tidemark-runtime", "tidemark-store", "tidemark-tests"]),
 ];
 const LIBRARIES: &[&str] = &["tidemark-domain", "tidemark-streams", "tidemark-webhooks", "tidemark-runtime", "tidemark-store"];
 const ALL: &[&str] = &[
@@ -36,11 +37,11 @@ const ALL: &[&str] = &[
 /// Each crate that stops somewhere, as the start of its name, with the packages that may import it.
 const BORDERS: &[(&str, &[&str])] = &[
     // The runtime measures calls by their inputs and outputs; it makes none.
-    ("aws-sdk-", &["tidemark-runtime", "tidemark-streams", "tidemark-store", "tidemark-tests"]),
+    ("aws-sdk-", &["tidemark-runtime", "tidemark-streams", "tidemark-store", "tidemark-tests", "tidemark-bench"]),
     ("aws-config", &["tidemark-runtime"]),
-    ("axum", &["tidemark-api"]),
+    ("axum", &["tidemark-api", "tidemark-bench"]),
     ("utoipa", &["tidemark-api"]),
-    ("dynoxide-rs", &["tidemark", "tidemark-tests"]),
+    ("dynoxide-rs", &["tidemark", "tidemark-tests", "tidemark-bench"]),
 ];
 
 fn root() -> PathBuf {
