@@ -60,12 +60,9 @@ impl AtRate {
     /// Written → visible.
     fn freshness(&self) -> [Row; 2] {
         let id = |way: &str| format!("freshness.rate-{:04}.{way}", self.rate);
-        let fresh = format!("written → visible, {} writes asked for a second, each question a new one: p50", self.rate);
-        let polled = format!(
-            "written → visible, {} writes asked for a second, one question every {} ms: p50",
-            self.rate,
-            seen::EVERY.as_millis()
-        );
+        let visible = format!("{} writes asked for a second: written → visible, p50", self.rate);
+        let fresh = format!("new questions, {visible}");
+        let polled = format!("one question every {} ms, {visible}", seen::EVERY.as_millis());
         let fresh = self.row(id("fresh"), fresh, &self.fresh);
         let polled = self.row(id("polled"), polled, &self.polled);
         [fresh, if self.rate == GOAL.0 { polled.with_goal(Goal::Value(GOAL.1)) } else { polled }]
@@ -73,7 +70,7 @@ impl AtRate {
 
     /// Written → received.
     fn alert(&self) -> Row {
-        let what = format!("stock written → alert received, {} order writes asked for a second: p50", self.rate);
+        let what = format!("{} order writes asked for a second: stock written → alert received, p50", self.rate);
         self.row(format!("alert.rate-{:04}", self.rate), what, &self.alerts)
     }
 
