@@ -12,7 +12,7 @@ use tidemark_runtime::aws;
 use super::*;
 use crate::orders::{Dates, Items, Mix, Orders};
 
-/// Items of this table are told apart by their key alone.
+/// `limits` identifies the items of this table by their key alone.
 const TABLE: &str = "tidemark";
 
 /// A stub with one table that has the key `pk`, and a client of its counted entrance.
