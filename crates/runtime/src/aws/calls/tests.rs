@@ -14,9 +14,10 @@ use opentelemetry::metrics::MeterProvider;
 use opentelemetry_sdk::metrics::SdkMeterProvider;
 use prometheus::{Registry, TextEncoder};
 use serde_json::{Value, json};
+use tracing::Dispatch;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::subscriber::DefaultGuard;
+use tracing::subscriber::{DefaultGuard, NoSubscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 
@@ -246,11 +247,14 @@ impl Visit for Fields {
 }
 
 impl Spans {
-    fn seen() -> (Self, DefaultGuard) {
+    /// The spans of this thread, as long as the rest is kept. While there is only one subscriber in the process, `tracing` lets a thread
+    /// without it decide whether a callsite that the thread meets first is on. The other tests' threads would turn ours off, so there are two.
+    fn seen() -> (Self, (Dispatch, DefaultGuard)) {
+        let second = Dispatch::new(NoSubscriber::default());
         let spans = Self::default();
         let ours = tracing_subscriber::filter::Targets::new().with_target("tidemark_runtime", tracing::Level::INFO);
         let guard = tracing::subscriber::set_default(tracing_subscriber::registry().with(spans.clone().with_filter(ours)));
-        (spans, guard)
+        (spans, (second, guard))
     }
 }
 
