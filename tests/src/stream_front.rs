@@ -38,6 +38,8 @@ struct FedTable {
     source: EmulatorShard,
     /// The emulator's iterator behind the last record taken over; none before the first.
     iterator: Option<String>,
+    /// When the emulator was last asked and had nothing more.
+    empty_at: Option<Timestamp>,
     /// When each shard that is being read was asked for records last.
     asked: BTreeMap<String, Instant>,
     longest_pause: Duration,
@@ -80,7 +82,7 @@ impl StreamFront {
         let arn = request[name].as_str().unwrap_or_default();
         let Some(table) = self.table(table_of(arn).unwrap_or_default()).await? else { return Ok(Err(Refusal::not_found(arn))) };
         let mut table = table.lock().await;
-        table.feed(&self.origin).await?;
+        table.feed(self).await?;
         let answer = table.model.answer(call, request, (self.clock)());
         if call == "GetRecords" {
             table.note_read(arn, answer.as_ref().is_ok_and(|page| page["NextShardIterator"].is_null()));
@@ -141,6 +143,7 @@ impl StreamFront {
             model,
             source: EmulatorShard::of(&self.origin, arn).await?,
             iterator: None,
+            empty_at: None,
             asked: BTreeMap::new(),
             longest_pause: Duration::ZERO,
         }))
@@ -157,8 +160,10 @@ impl FedTable {
     }
 
     /// Takes over what the emulator has. Dropped halfway it goes on where it was.
-    async fn feed(&mut self, origin: &Origin) -> anyhow::Result<()> {
+    async fn feed(&mut self, front: &StreamFront) -> anyhow::Result<()> {
+        let origin = &front.origin;
         loop {
+            let asked_at = (front.clock)();
             let iterator = match &self.iterator {
                 Some(iterator) => iterator.clone(),
                 None => self.source.iterator(origin).await?,
@@ -172,12 +177,26 @@ impl FedTable {
             }
             let records = answer["Records"].as_array().with_context(|| format!("no records: {answer}"))?;
             if records.is_empty() {
+                self.empty_at = Some(asked_at);
                 return Ok(());
             }
             let next = answer["NextShardIterator"].as_str().context("an emulator's shard never ends")?;
-            records.iter().for_each(|record| self.model.append(record));
+            records.iter().for_each(|record| self.model.append(&self.stamped(record)));
             self.iterator = Some(next.to_owned());
         }
+    }
+
+    /// A record with a creation time of a second, as AWS gives it: DynamoDB Local gives the minute. The record was written after the
+    /// emulator had nothing more, so the second is never later than the write.
+    fn stamped(&self, record: &Value) -> Value {
+        let mut record = record.clone();
+        let stamp = &mut record["dynamodb"]["ApproximateCreationDateTime"];
+        if let (Some(minute), Some(empty_at)) = (stamp.as_f64(), self.empty_at)
+            && minute < empty_at.as_second() as f64
+        {
+            *stamp = json!(empty_at.as_second());
+        }
+        record
     }
 }
 
@@ -262,7 +281,7 @@ impl Shards {
     async fn with<T>(&self, act: impl FnOnce(&mut TableStreams) -> T) -> T {
         let table = self.front.table(&self.table).await.expect("the emulator answers").expect("a table with its stream on");
         let mut table: MutexGuard<'_, FedTable> = table.lock().await;
-        table.feed(&self.front.origin).await.expect("the emulator answers");
+        table.feed(&self.front).await.expect("the emulator answers");
         act(&mut table.model)
     }
 

@@ -97,6 +97,17 @@ impl Scene {
         (rule, job.clone())
     }
 
+    /// How far the pass under way is stored to have come.
+    async fn cursor(&self, job: &JobId) -> Option<String> {
+        self.store().job(&self.tenant, job).await.unwrap().unwrap().progress.cursor
+    }
+
+    /// Waits until the first pass is stored as begun. Before that, a pass whose levels the writes of rules hold up begins once more, and
+    /// is counted once.
+    async fn until_a_page_is_judged(&self, job: &JobId) {
+        wait_until("a page to be judged", DEADLINE, async || self.cursor(job).await.is_some()).await;
+    }
+
     /// Writes a rule many times; at last so that none of the levels is low.
     async fn written_often(&self, mut rule: Rule) {
         for round in 1..=WRITES {
@@ -123,7 +134,7 @@ async fn fifty_writes_of_a_rule_while_a_pass_is_under_way_are_answered_by_two_mo
     let scene = Scene::start().await;
     let (rule, job) = scene.judged_slowly().await;
     let worker = scene.worker().await;
-    wait_until("some of them to fire", DEADLINE, async || !scene.alerts().await.is_empty()).await;
+    scene.until_a_page_is_judged(&job).await;
     scene.written_often(rule).await;
     let is_done = scene.store().job(&scene.tenant, &job).await.unwrap().unwrap().is_done;
     assert!(!is_done, "the pass was under way all the time");
@@ -137,11 +148,10 @@ async fn a_rule_written_while_the_pass_of_a_killed_worker_was_under_way_is_answe
     let scene = Scene::start().await;
     let (rule, job) = scene.judged_slowly().await;
     let worker = scene.worker().await;
-    let cursor = async || scene.store().job(&scene.tenant, &job).await.unwrap().unwrap().progress.cursor;
-    wait_until("a page to be judged", DEADLINE, async || cursor().await.is_some()).await;
+    scene.until_a_page_is_judged(&job).await;
     scene.written_often(rule).await;
     worker.kill().await;
-    assert!(cursor().await.is_some(), "the pass was broken off");
+    assert!(scene.cursor(&job).await.is_some(), "the pass was broken off");
     scene.deployment.world.front().no_faults();
     let worker = scene.worker().await;
     scene.passes_until_all_is_judged(&job).await;
