@@ -21,6 +21,7 @@ use tokio::time::{Instant, sleep};
 use crate::orders::Total;
 use crate::process::{Process, SELF};
 use crate::profile::{Profiles, Recording};
+use crate::row::Endpoint;
 use crate::stub::{Latency, Stub};
 
 /// The source table of orders in `definitions/retail.yaml`.
@@ -100,11 +101,20 @@ impl Lab {
     /// # Errors
     /// When its tables cannot be created.
     pub(crate) async fn on_stub(&self, definitions: &str, shards: usize, latency: Latency) -> anyhow::Result<Deployment> {
+        let deployment = self.on_tables(definitions, latency).await?;
+        deployment.stub().stream(ORDERS, shards);
+        deployment.stub().stream(STOCK, 1);
+        Ok(deployment)
+    }
+
+    /// A deployment on a stub of its own, whose streams show the writes of its source tables.
+    ///
+    /// # Errors
+    /// When its tables cannot be created.
+    pub(crate) async fn on_tables(&self, definitions: &str, latency: Latency) -> anyhow::Result<Deployment> {
         let stub = Stub::start(latency).await?;
         let (url, direct) = (stub.url().to_owned(), stub.direct_url().to_owned());
         let deployment = Deployment::prepare(url, direct, definitions).await?;
-        stub.stream(ORDERS, shards);
-        stub.stream(STOCK, 1);
         Ok(Deployment { stub: Some(stub), ..deployment })
     }
 
@@ -113,7 +123,10 @@ impl Lab {
     /// # Errors
     /// When its tables cannot be created.
     pub(crate) async fn on_local(&self, definitions: &str) -> anyhow::Result<Option<Deployment>> {
-        let Some(url) = self.local.clone() else { return Ok(None) };
+        let Some(url) = self.local.clone() else {
+            eprintln!("         a row of DynamoDB Local is left out: there is none (tests/dynamodb-local.sh COMMAND starts one)");
+            return Ok(None);
+        };
         Deployment::prepare(url.clone(), url, definitions).await.map(Some)
     }
 }
@@ -164,12 +177,22 @@ impl Deployment {
             .await
     }
 
+    /// Where its calls go.
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        if self.stub.is_some() { Endpoint::Stub } else { Endpoint::DynamodbLocal }
+    }
+
     /// The in-memory DynamoDB of this deployment.
     ///
     /// # Panics
     /// When it is not on one.
     pub(crate) fn stub(&self) -> &Stub {
         self.stub.as_ref().expect("a deployment on a stub")
+    }
+
+    /// The SDK configuration of a client like the workloads: its calls are counted and take their time.
+    pub(crate) fn config(&self) -> SdkConfig {
+        aws::at_endpoint(&self.url, &self.access_key)
     }
 
     /// The SDK configuration of preparation and checks: nothing is counted.

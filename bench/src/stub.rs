@@ -1,8 +1,9 @@
 //! An in-memory DynamoDB with its streams, over HTTP on loopback. It answers after a configured latency.
 //!
-//! Tables are the embedded emulator's, so conditions, updates and transactions are real. Streams are the model of `tidemark-tests`: they have
-//! as many shards as a row wants, and are filled by [`Stub::append`] without a table behind them. Two things are added that an emulator
-//! lacks and AWS has: the time that a call takes, and the conflict of two transactions that write one item at the same time.
+//! Tables are the embedded emulator's, so conditions, updates and transactions are real. So are their streams, of one shard each. A table can
+//! have the model of `tidemark-tests` in place of its stream: it has as many shards as a row wants, and is filled by [`Stub::append`]. Two
+//! things are added that an emulator lacks and AWS has: the time that a call takes, and the conflict of two transactions that write one item
+//! at the same time.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -181,7 +182,8 @@ impl Tables {
         let table = arn.split_once(":table/").and_then(|(_, rest)| rest.split_once('/')).map_or("", |(table, _)| table);
         let mut streams = lock(&self.streams);
         let Some(streams) = streams.get_mut(table) else {
-            return refusal("ResourceNotFoundException", &format!("there is no stream {arn}"));
+            drop(streams);
+            return embedded::answer(&self.database, call, &request.to_string());
         };
         match streams.answer(call, &request, clock::now()) {
             Ok(answer) => (200, answer.to_string()),

@@ -20,11 +20,11 @@ fn a_quick_run_measures_every_group_and_writes_its_report() {
     let report: Value = serde_json::from_slice(&report).expect("JSON");
     let rows = report["rows"].as_array().expect("rows");
     let groups: BTreeSet<&str> = rows.iter().filter_map(|row| row["id"].as_str()?.split('.').next()).collect();
-    let mut expected = BTreeSet::from(["cpu", "units", "values", "hot", "growth", "start"]);
-    #[allow(clippy::disallowed_methods, reason = "which emulator the tests run against is no setting of Tidemark's")]
-    if std::env::var_os(LOCAL).is_some() {
-        expected.extend(["freshness", "alert"]);
-    }
+    let expected = BTreeSet::from(["alert", "cpu", "freshness", "growth", "hot", "start", "units", "values"]);
     assert_eq!(groups, expected, "{errors}");
+    #[allow(clippy::disallowed_methods, reason = "which emulator the tests run against is no setting of Tidemark's")]
+    let has_local = std::env::var_os(LOCAL).is_some();
+    let local = rows.iter().any(|row| row["endpoint"] == "dynamodb-local");
+    assert_eq!(local, has_local, "{errors}");
     assert!(folder.path().join("chart.svg").is_file(), "there is no chart");
 }

@@ -14,7 +14,7 @@ use crate::orders::{Dates, Items, Mix};
 use crate::row::{Endpoint, Row, Unit};
 use crate::stub::Latency;
 
-const RECORDS: usize = 10_000;
+const RECORDS: usize = 6_000;
 /// How long the worker polls before the records come.
 const IDLE: Duration = Duration::from_secs(3);
 

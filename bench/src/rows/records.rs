@@ -14,7 +14,7 @@ use crate::stub::Latency;
 const MINUTE: Mix = Mix { items: Items::Zipf(200), dates: Dates::Minute, tenants: 1 };
 const DAY: Mix = Mix { items: Items::Zipf(200), dates: Dates::Days(1), tenants: 1 };
 /// Records of the UpdateItem baseline: each is ten calls.
-const UPDATED: usize = 1_000;
+const UPDATED: usize = 500;
 /// The reader reads the backlog so often, because it needs little for it.
 const READ_TIMES: usize = 3;
 const LOCAL_RECORDS: usize = 10_000;

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aws_sdk_dynamodb::Client;
+use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::{Value, json};
+use tidemark_tests::deployment::item_of;
 use tidemark_tests::{Received, Receiver};
 use tokio::time::{Instant, sleep};
 
@@ -18,6 +20,8 @@ const LOW: &str = "10";
 /// Quantities before a probe, and after it.
 const ENOUGH: &str = "100";
 const FEW: &str = "5";
+/// Items stored at the same time.
+const STOCKED_AT_ONCE: usize = 16;
 /// Between two looks whether all have arrived.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -40,10 +44,11 @@ impl Alerts {
 
     /// Stores enough of some items.
     pub(super) async fn stock(&self, items: &[String]) -> anyhow::Result<()> {
-        for item in items {
-            Probe::put(&self.client, STOCK, &key(item), &self.item(item, ENOUGH)).await?;
-        }
-        Ok(())
+        let puts = stream::iter(items).map(|item| {
+            let put = self.client.put_item().table_name(STOCK).set_item(Some(item_of(&self.item(item, ENOUGH))));
+            anyhow::Ok(put.send())
+        });
+        puts.try_for_each_concurrent(STOCKED_AT_ONCE, async |put| Ok(put.await.map(drop)?)).await
     }
 
     /// Makes each item low at its moment, or right after the one before; as many as the span has room for. The probes, by their item.

@@ -10,14 +10,17 @@ use aws_sdk_dynamodbstreams::types::{AttributeValue, Record, ShardIteratorType};
 use aws_types::SdkConfig;
 use serde_json::Value;
 use tokio::sync::watch;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::probe::PATIENCE;
 use crate::baseline::reader::shards;
 use crate::lab::ORDERS;
 
-/// How often a question is asked.
-pub(super) const EVERY: Duration = Duration::from_millis(20);
+/// Between two new questions.
+pub(super) const FRESH_EVERY: Duration = Duration::from_millis(20);
+/// Between two times that the one question is asked: half of it to one and a half times as long, by chance. An answer is shared for a second,
+/// five times as long as the interval at which the worker reads, so questions at even intervals would meet one phase of the worker for long.
+pub(super) const POLLED_EVERY: Duration = Duration::from_millis(40);
 /// How often the bare reader calls GetRecords: as often as a worker reads a shard that has records.
 pub(super) const READ_EVERY: Duration = Duration::from_millis(200);
 /// The largest limit that the API accepts. Each new question has another one, because the answer, a single row, does not depend on it.
@@ -41,7 +44,7 @@ impl Question {
     /// Asks new questions while a probe is under way. When each probe was visible.
     pub(super) async fn fresh(self, sent: Sent) -> anyhow::Result<Vec<Instant>> {
         let mut watch = Watch::of(sent);
-        let (mut ticks, mut asked) = (ticks(EVERY), 0);
+        let (mut ticks, mut asked) = (ticks(FRESH_EVERY), 0);
         while watch.goes_on()? {
             ticks.tick().await;
             if watch.is_waiting() {
@@ -56,11 +59,10 @@ impl Question {
     /// Asks one question again and again. When each probe was visible.
     pub(super) async fn polled(self, sent: Sent) -> anyhow::Result<Vec<Instant>> {
         let mut watch = Watch::of(sent);
-        let mut ticks = ticks(EVERY);
         // New questions have smaller limits, so that neither client gets an answer of the other.
         let limit = LIMIT_MAX;
         while watch.goes_on()? {
-            ticks.tick().await;
+            sleep(POLLED_EVERY.mul_f64(rand::random_range(0.5..1.5))).await;
             watch.note(self.ask(limit).await?)?;
         }
         Ok(watch.seen)

@@ -1,4 +1,4 @@
-//! A shop on DynamoDB Local: a worker and an API with default settings, orders that change, and probes among them.
+//! A shop: a worker and an API with default settings, orders that change, and probes among them.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -18,7 +18,7 @@ use super::alerts::Alerts;
 use super::load::{self, Shared};
 use super::probe::{self, PATIENCE, Probe, until};
 use super::seen::{Question, Reader};
-use crate::lab::{Deployment, Lab, ORDERS, RETAIL, Workload};
+use crate::lab::{Deployment, Lab, ORDERS, Workload};
 use crate::orders::{Dates, Items, Mix, Orders, item_number};
 
 /// Orders are this tenant's.
@@ -27,7 +27,7 @@ const MIX: Mix = Mix { items: Items::Zipf(200), dates: Dates::Now, tenants: 1 };
 /// The probes of a rate are orders of the item with this number and the rate's: no other order is of it.
 const PROBED: usize = 1_000;
 /// Most probes among the writes of a second. At a lower rate four writes of five are probes.
-const PROBES_MAX: u32 = 40;
+const PROBES_MAX: u32 = 20;
 /// Items that become low in a second.
 const ALERTS: u32 = 12;
 /// Orders change so long before the first probe.
@@ -55,12 +55,11 @@ enum Watcher {
 }
 
 impl Shop {
-    /// `None` where there is no DynamoDB Local.
-    pub(super) async fn open(lab: &Lab) -> anyhow::Result<Option<Self>> {
-        let Some(deployment) = lab.on_local(RETAIL).await? else { return Ok(None) };
+    /// A shop on a deployment of [`RETAIL`] whose streams show the writes of its tables.
+    pub(super) async fn open(lab: &Lab, deployment: Deployment) -> anyhow::Result<Self> {
         let (worker, api) = (deployment.start_ingest(lab).await?, deployment.start_api(lab).await?);
         let key = deployment.key(TENANT, Scope::of_tenants()).await?;
-        let client = Client::new(&deployment.direct_config());
+        let client = Client::new(&deployment.config());
         let alerts = Alerts::of(client.clone(), TENANT).await;
         let made = lab.http.post(format!("{}/v1/webhook-endpoints", api.url)).bearer_auth(&key).json(&alerts.endpoint());
         made.send().await?.error_for_status().context("the webhook endpoint")?;
@@ -68,7 +67,7 @@ impl Shop {
         let shop = Self { deployment, _worker: worker, api, key, client, orders, alerts };
         shop.order(PROBED).await?;
         shop.drained().await?;
-        Ok(Some(shop))
+        Ok(shop)
     }
 
     /// Writes changes of orders at a rate, lowers the stock of some items, and times the probes among them.
@@ -81,7 +80,7 @@ impl Shop {
         self.stock(lab, low.iter().map(|(item, _)| item.clone()).collect()).await?;
 
         let (sender, sent) = watch::channel(0);
-        let (question, reader) = (self.question(lab, item)?, Reader::at_tip(&self.deployment.direct_config()).await?);
+        let (question, reader) = (self.question(lab, item)?, Reader::at_tip(&self.deployment.config()).await?);
         let (item_number, mut watchers) = (item_number(item), JoinSet::new());
         let (fresh, polled, read) =
             (question.clone().fresh(sent.clone()), question.polled(sent.clone()), reader.read(item_number, sent));
@@ -105,7 +104,7 @@ impl Shop {
         };
         let achieved = achieved + probes.len() as f64 / (span - warm).as_secs_f64();
         let (fresh, polled, read) = (of(Watcher::Fresh)?, of(Watcher::Polled)?, of(Watcher::Reader)?);
-        Ok(AtRate { rate, achieved, fresh, polled, read, alerts })
+        Ok(AtRate { endpoint: self.deployment.endpoint(), rate, achieved, fresh, polled, read, alerts })
     }
 
     /// Orders an item at each moment, or right after the order before; as often as the span has room for.
