@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use tidemark_runtime::clock;
+use tidemark_runtime::{clock, shutdown};
 use tokio::time::Instant;
 
 use baseline::Baseline;
@@ -119,7 +119,16 @@ async fn main() -> ExitCode {
 }
 
 impl Measure {
+    /// Measures until it is done, or a signal ends it: then the processes that are being measured are killed, too.
     async fn run(self) -> anyhow::Result<()> {
+        let stop = shutdown::on_signal()?;
+        tokio::select! {
+            done = self.measure() => done,
+            () = stop.cancelled() => anyhow::bail!("a signal has ended the measurement"),
+        }
+    }
+
+    async fn measure(self) -> anyhow::Result<()> {
         let (started_at, begin) = (clock::now(), Instant::now());
         let (machine, revision) = (Machine::this(), revision(Path::new(".")));
         anyhow::ensure!(self.quick || !cfg!(debug_assertions), "a debug build measures nothing: `just bench` builds what ships");

@@ -11,12 +11,28 @@ use tokio::time::{Instant, sleep};
 use crate::backlog::{self, Backlog, Drained};
 use crate::lab::{Lab, RETAIL, stop};
 use crate::orders::{Dates, Items, Mix};
-use crate::row::{Endpoint, Row, Unit};
+use crate::row::{Endpoint, Measured, Row, Unit};
 use crate::stub::Latency;
 
-const RECORDS: usize = 6_000;
+const RECORDS: usize = 2_500;
+const REPETITIONS: usize = 3;
 /// How long the worker polls before the records come.
-const IDLE: Duration = Duration::from_secs(3);
+const IDLE: Duration = Duration::from_secs(1);
+/// What the others are compared with.
+const ALONE: Size = Size { shards: 1, tenants: 1 };
+const SIZES: [Size; 5] = [
+    Size { shards: 10, tenants: 1 },
+    Size { shards: 100, tenants: 1 },
+    Size { shards: 1_000, tenants: 1 },
+    Size { shards: 1, tenants: 10 },
+    Size { shards: 1, tenants: 1_000 },
+];
+
+#[derive(Debug, Clone, Copy)]
+struct Size {
+    shards: usize,
+    tenants: usize,
+}
 
 struct Grown {
     drained: Drained,
@@ -25,23 +41,23 @@ struct Grown {
 }
 
 pub(super) async fn measure(lab: &Lab) -> anyhow::Result<Vec<Row>> {
-    let alone = drain(lab, 1, 1).await?;
-    let mut rows = vec![row("growth.shards-0001", "1 shard, 1 tenant", &alone)];
-    for shards in [10, 100, 1_000] {
-        let grown = drain(lab, shards, 1).await?;
-        let row = row(&format!("growth.shards-{shards:04}"), &format!("{shards} shards, 1 tenant"), &grown);
-        rows.push(row.against("1 shard, 1 tenant", &[(grown.per_core(), alone.per_core())]));
+    let (mut alone, mut grown) = (Vec::new(), SIZES.map(|_| Vec::new()));
+    for _ in 0..lab.repetitions(REPETITIONS) {
+        alone.push(drain(lab, ALONE).await?);
+        for (size, grown) in SIZES.into_iter().zip(&mut grown) {
+            grown.push(drain(lab, size).await?);
+        }
     }
-    for tenants in [10, 1_000] {
-        let grown = drain(lab, 1, tenants).await?;
-        let row = row(&format!("growth.tenants-{tenants:04}"), &format!("1 shard, {tenants} tenants"), &grown);
-        rows.push(row.against("1 shard, 1 tenant", &[(grown.per_core(), alone.per_core())]));
+    let mut rows = vec![ALONE.row(&alone)];
+    for (size, grown) in SIZES.into_iter().zip(&grown) {
+        let pairs: Vec<(f64, f64)> = grown.iter().map(Grown::per_core).zip(alone.iter().map(Grown::per_core)).collect();
+        rows.push(size.row(grown).against(ALONE.name(), &pairs));
     }
     Ok(rows)
 }
 
-async fn drain(lab: &Lab, shards: usize, tenants: usize) -> anyhow::Result<Grown> {
-    let (shards, tenants) = (lab.amount(shards), lab.amount(tenants));
+async fn drain(lab: &Lab, size: Size) -> anyhow::Result<Grown> {
+    let (shards, tenants) = (lab.amount(size.shards), lab.amount(size.tenants));
     let deployment = lab.on_stub(RETAIL, shards, Latency::default()).await?;
     // The table of stock has one shard.
     let mut workers = deployment.start_workers(lab, 1, shards + 1).await?;
@@ -62,9 +78,22 @@ impl Grown {
     }
 }
 
-fn row(id: &str, what: &str, grown: &Grown) -> Row {
-    Row::new(id, format!("{what}: records per second per core"), Endpoint::Stub, Unit::PerSecond, vec![grown.per_core()])
-        .with("before the records: CPU time of a core", Unit::Percent, grown.idle * 100.0)
-        .with("by the clock, with this stub", Unit::PerSecond, grown.drained.per_second())
-        .with("peak memory", Unit::Megabytes, grown.drained.peak_megabytes)
+impl Size {
+    fn name(self) -> String {
+        let plural = |count, of: &str| if count == 1 { format!("1 {of}") } else { format!("{count} {of}s") };
+        format!("{}, {}", plural(self.shards, "shard"), plural(self.tenants, "tenant"))
+    }
+
+    fn row(self, grown: &[Grown]) -> Row {
+        let id = match self {
+            Self { shards, tenants: 1 } => format!("growth.shards-{shards:04}"),
+            Self { tenants, .. } => format!("growth.tenants-{tenants:04}"),
+        };
+        let median = |of: fn(&Grown) -> f64| Measured::of(grown.iter().map(of).collect()).value;
+        let what = format!("{}: records per second per core", self.name());
+        Row::new(id, what, Endpoint::Stub, Unit::PerSecond, grown.iter().map(Grown::per_core).collect())
+            .with("before the records: CPU time of a core", Unit::Percent, median(|grown| grown.idle * 100.0))
+            .with("by the clock, with this stub", Unit::PerSecond, median(|grown| grown.drained.per_second()))
+            .with("peak memory", Unit::Megabytes, median(|grown| grown.drained.peak_megabytes))
+    }
 }

@@ -13,7 +13,7 @@ const ONE_TOTAL: &str = include_str!("hot/one-total.yaml");
 const SHARDS: usize = 16;
 const WORKERS: usize = 4;
 const PER_SECOND: u32 = 1_000;
-const SPAN: Duration = Duration::from_secs(12);
+const SPAN: Duration = Duration::from_secs(8);
 
 pub(super) async fn measure(lab: &Lab) -> anyhow::Result<Vec<Row>> {
     let mut rows = Vec::new();

@@ -20,10 +20,10 @@ use crate::baseline::HandlerRequest;
 use crate::lab::Lab;
 use crate::row::{Endpoint, Goal, Row, Unit};
 
-/// The API and the handler take turns to answer, so many each.
+/// How often the API and the handler are measured, taking turns to answer.
 const SLICES: usize = 8;
-/// How long a turn is.
-const SLICE: Duration = Duration::from_millis(750);
+/// How long each measurement is.
+const SLICE: Duration = Duration::from_millis(1_500);
 /// The time between two equal questions: an answer is shared for a second after it was computed.
 const SHARED_FOR: Duration = Duration::from_millis(1_100);
 /// How many groups an answer of the largest groups has.
@@ -158,15 +158,10 @@ impl Ask {
         }
         let (mut own, mut beside) = (Vec::new(), Vec::new());
         let recording = shop.profile(lab, self.id)?;
-        for turn in 0..lab.repetitions(SLICES) {
-            // The order alternates, so that neither gains when the machine becomes slower or faster.
-            if turn % 2 == 1 {
-                beside.push(shop.slice_of_handler(lab, &mut handler, lab.span(SLICE)).await?);
-            }
-            own.push(shop.slice_of_api(lab, &mut api, lab.span(SLICE)).await?);
-            if turn % 2 == 0 {
-                beside.push(shop.slice_of_handler(lab, &mut handler, lab.span(SLICE)).await?);
-            }
+        for _ in 0..lab.repetitions(SLICES) {
+            let (of_api, of_handler) = shop.slices(lab, (&mut api, &mut handler), lab.span(SLICE)).await?;
+            own.push(of_api);
+            beside.push(of_handler);
         }
         if let Some(recording) = recording {
             recording.end().await?;

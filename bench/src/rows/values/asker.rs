@@ -9,7 +9,6 @@ use reqwest::{Request, StatusCode};
 use tokio::time::{Instant, sleep_until};
 
 use crate::lab::{self, Lab};
-use crate::process::Process;
 
 /// Asks some requests in turn.
 pub(super) struct Asker {
@@ -26,14 +25,15 @@ pub(super) struct Asker {
 pub(super) struct Answer {
     etag: Option<HeaderValue>,
     pub(super) body: Bytes,
-    took: Duration,
+    pub(super) took: Duration,
 }
 
 /// The requests of a short time.
+#[derive(Default)]
 pub(super) struct Slice {
     /// CPU time of the process that answered.
-    cpu_seconds: f64,
-    took: Vec<Duration>,
+    pub(super) cpu_seconds: f64,
+    pub(super) took: Vec<Duration>,
     /// Calls to DynamoDB, the Queries among them, and the read units of all.
     pub(super) calls: u64,
     pub(super) queries: u64,
@@ -77,18 +77,6 @@ impl Asker {
         anyhow::ensure!(status == self.expected, "{} is answered {status}: {}", self.requests[at].url(), answer.text());
         self.answered[at] = Some(Instant::now());
         Ok(answer)
-    }
-
-    /// Asks one request after the other for some time, and at least one.
-    ///
-    /// # Errors
-    /// As [`ask`](Self::ask), or when the process has ended.
-    pub(super) async fn slice(&mut self, lab: &Lab, process: &mut Process, span: Duration) -> anyhow::Result<Slice> {
-        let (cpu, begin, mut took) = (process.cpu_seconds()?, Instant::now(), Vec::new());
-        while took.is_empty() || begin.elapsed() < span {
-            took.push(self.ask(lab).await?.took);
-        }
-        Ok(Slice { cpu_seconds: process.cpu_seconds()? - cpu, took, calls: 0, queries: 0, read_units: 0.0 })
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use reqwest::Request;
 use tidemark_store::Scope;
+use tokio::time::Instant;
 
 use super::asker::{Asker, Slice};
 use crate::baseline::HandlerRequest;
@@ -58,23 +59,37 @@ impl Shop {
         lab.http.get(&self.handler_url).query(request).build()
     }
 
-    /// Asks the API for some time, and counts its calls.
-    pub(super) async fn slice_of_api(&mut self, lab: &Lab, asker: &mut Asker, span: Duration) -> anyhow::Result<Slice> {
-        let before = self.deployment.stub().usage();
-        let mut slice = asker.slice(lab, &mut self.api.process, span).await?;
-        let usage = &self.deployment.stub().usage() - &before;
-        let reads = usage.reads();
-        (slice.calls, slice.queries, slice.read_units) = (reads.requests, usage.of("Query").requests, reads.units);
-        Ok(slice)
+    /// Asks the API and the handler in turn for some time, and counts the calls of the API. Each turn is one request: so both have the same
+    /// share of the time in which the machine is slower than usual.
+    pub(super) async fn slices(
+        &mut self,
+        lab: &Lab,
+        (api, handler): (&mut Asker, &mut Asker),
+        span: Duration,
+    ) -> anyhow::Result<(Slice, Slice)> {
+        let (mut own, mut beside) = (Slice::default(), Slice::default());
+        let (begin, cpu) = (Instant::now(), self.cpu_seconds()?);
+        while own.took.is_empty() || begin.elapsed() < span {
+            let before = self.deployment.stub().usage();
+            own.took.push(api.ask(lab).await?.took);
+            let usage = &self.deployment.stub().usage() - &before;
+            own.calls += usage.reads().requests;
+            own.queries += usage.of("Query").requests;
+            own.read_units += usage.reads().units;
+            beside.took.push(handler.ask(lab).await?.took);
+        }
+        let now = self.cpu_seconds()?;
+        (own.cpu_seconds, beside.cpu_seconds) = (now.0 - cpu.0, now.1 - cpu.1);
+        Ok((own, beside))
+    }
+
+    /// CPU time so far, of the API and of the handler.
+    fn cpu_seconds(&mut self) -> anyhow::Result<(f64, f64)> {
+        Ok((self.api.process.cpu_seconds()?, self.handler.cpu_seconds()?))
     }
 
     /// Records a profile of the API, if profiles are asked for.
     pub(super) fn profile(&mut self, lab: &Lab, name: &str) -> anyhow::Result<Option<Recording>> {
         lab.profile(name, &mut self.api.process)
-    }
-
-    /// Asks the handler for some time.
-    pub(super) async fn slice_of_handler(&mut self, lab: &Lab, asker: &mut Asker, span: Duration) -> anyhow::Result<Slice> {
-        asker.slice(lab, &mut self.handler, span).await
     }
 }
