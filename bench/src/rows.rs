@@ -41,7 +41,7 @@ impl Group {
         match self {
             Self::Cpu => records::measure(lab).await,
             Self::Units => units::measure(lab).await,
-            Self::Freshness => freshness::measure(lab).await,
+            Self::Freshness => Box::pin(freshness::measure(lab)).await,
             Self::Values => values::measure(lab).await,
             Self::Hot => hot::measure(lab).await,
             Self::Growth => growth::measure(lab).await,
