@@ -27,7 +27,7 @@ chaos seconds="120":
 neighbours seconds="42":
     TIDEMARK_NEIGHBOURS_SECONDS={{ seconds }} cargo test --workspace --test neighbours
 
-# The cost and the speed of everything beside baselines, on the release build and DynamoDB Local, in less than 10 minutes: see docs/performance.md
+# The cost and the speed of everything beside baselines, on the release build and DynamoDB Local, in about 10 minutes: see docs/performance.md
 bench *arguments:
     cargo build --release --workspace --bins --exclude tidemark-tests
     tests/dynamodb-local.sh "${CARGO_TARGET_DIR:-target}"/release/tidemark-bench {{ arguments }}
