@@ -55,7 +55,7 @@ enum Watcher {
 }
 
 impl Shop {
-    /// A shop on a deployment of [`RETAIL`] whose streams show the writes of its tables.
+    /// A shop on a deployment of [`RETAIL`](crate::lab::RETAIL) whose streams show the writes of its tables.
     pub(super) async fn open(lab: &Lab, deployment: Deployment) -> anyhow::Result<Self> {
         let (worker, api) = (deployment.start_ingest(lab).await?, deployment.start_api(lab).await?);
         let key = deployment.key(TENANT, Scope::of_tenants()).await?;
