@@ -2,8 +2,8 @@
 //!
 //! Every time begins when the PutItem of a probe is sent.
 //!
-//! The rows with a ratio are of the stub, which answers as fast at each rate. DynamoDB Local needs most of the machine: how long it takes for a
-//! commit depends on its garbage collector, and two runs differ by 40 %.
+//! The rows with a ratio are of the stub. DynamoDB Local needs most of the machine, and its pace differs so much between two runs that ratios
+//! differed by 40 %: its rows have none.
 
 use std::time::Duration;
 
